@@ -1,0 +1,207 @@
+//! `gateway.yaml`: as written ([`raw`], which cannot leave this folder), then checked ([`Config`]).
+//!
+//! [`load`] reports every problem of a file in one run, each with its line and column. What it returns
+//! needs no further validation.
+
+mod check;
+mod problem;
+mod raw;
+mod yaml;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+pub use problem::{Problem, Problems};
+
+use crate::{
+    domain::Catalogue,
+    policy::{RouteTable, UpstreamId},
+    token::Algorithm,
+};
+
+/// A whole checked configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// Addresses of the public listener: own endpoints and the proxy.
+    pub listen: Vec<SocketAddr>,
+    /// The admin listener.
+    pub admin: Admin,
+    /// Our own issuer.
+    pub issuer: Issuer,
+    /// Where clients and keys are kept.
+    pub store: StoreLocation,
+    /// Where the key-encryption key comes from.
+    pub store_key: StoreKey,
+    /// Every upstream group; a route names one by its place here.
+    pub upstreams: Vec<Upstream>,
+    /// Worker threads of the public listener, at least 1.
+    pub threads: usize,
+    /// The routes, compiled for look-up.
+    pub routes: RouteTable,
+    /// Every scope known.
+    pub catalogue: Arc<Catalogue>,
+    /// Bounds of the token cache.
+    pub cache: Cache,
+    /// Bounds on what one caller may send.
+    pub limits: Limits,
+}
+
+/// The admin listener.
+#[derive(Debug)]
+pub struct Admin {
+    /// Its address; a loopback one unless `token` is set.
+    pub address: SocketAddr,
+    /// What guards it beyond `/metrics`, `/livez` and `/readyz`.
+    pub token: Option<SecretSource>,
+}
+
+/// Our own issuer (RFC 8414 section 2).
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// Its identifier, the `iss` of our tokens: an absolute http or https URL without query, fragment or final slash.
+    pub url: String,
+    /// The `aud` of our tokens.
+    pub audience: String,
+    /// What new tokens are signed with.
+    pub algorithm: Algorithm,
+    /// How long a token is valid.
+    pub lifetime: Duration,
+    /// How far clocks may differ, 0 to 300 s.
+    pub clock_skew: Duration,
+    /// Whether credentials may also stand in the form (RFC 6749 section 2.3.1).
+    pub client_secret_post: SecretPost,
+}
+
+/// Whether `client_secret_post` is accepted beside HTTP Basic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretPost {
+    /// Credentials in the form are accepted.
+    Allowed,
+    /// Only HTTP Basic is.
+    Refused,
+}
+
+/// Where clients, keys and revocations are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreLocation {
+    /// A SQLite file; relative paths were resolved against the configuration file.
+    Sqlite(PathBuf),
+    /// Nothing survives the process.
+    Memory,
+}
+
+/// Where a secret value is read from. The value itself never stands in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// `file:…`, resolved against the configuration file.
+    File(PathBuf),
+    /// `env:…`
+    Environment(String),
+}
+
+/// Where the key-encryption key comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreKey {
+    /// Read from here; a `file:` that is missing beside a SQLite store is made with mode 0600.
+    Source(SecretSource),
+    /// Fresh and forgotten at exit: for a store in memory.
+    Ephemeral,
+}
+
+/// A named group of servers.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Its name, as routes and metrics say it.
+    pub name: Arc<str>,
+    /// Its servers, at least one, host names resolved at start.
+    pub servers: Vec<SocketAddr>,
+    /// How long to wait for them.
+    pub timeouts: Timeouts,
+}
+
+/// How long to wait for an upstream server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a TCP connection.
+    pub connect: Duration,
+    /// For the next bytes of a reply.
+    pub read: Duration,
+    /// How long a pooled connection may stay unused.
+    pub idle: Duration,
+}
+
+/// Bounds of the cache of verified tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cache {
+    /// Most tokens kept.
+    pub entries: u64,
+    /// Most memory used for them, in bytes.
+    pub memory: u64,
+    /// Most refused tokens remembered.
+    pub negative_entries: u64,
+    /// How long a refused token is remembered.
+    pub negative_ttl: Duration,
+}
+
+/// Bounds on what one caller may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Request line and header lines together, in bytes.
+    pub headers: usize,
+    /// Header lines.
+    pub header_count: usize,
+    /// A request body that is streamed upstream, in bytes.
+    pub body: u64,
+    /// From the first byte of a request to the end of its header.
+    pub header_timeout: Duration,
+    /// Between two parts of a request body.
+    pub body_timeout: Duration,
+    /// Requests being served at one moment.
+    pub in_flight: usize,
+    /// Failed client authentications at the token endpoint.
+    pub token_failures: TokenFailures,
+}
+
+/// How often client authentication may fail before it answers 429.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenFailures {
+    /// For one client ID from one address.
+    pub per_client: Rate,
+    /// From one address (IPv6: one /64) over all client IDs.
+    pub per_address: Rate,
+}
+
+/// So many events in so long a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Events, at least 1.
+    pub count: u32,
+    /// The time they are spread over, at least 1 s.
+    pub period: Duration,
+}
+
+/// Reads and checks the file at `path`. Relative paths in it are resolved against its folder.
+pub fn load(path: &Path) -> Result<Config, Problems> {
+    let text = std::fs::read_to_string(path).map_err(|error| Problems::unreadable(path, &error))?;
+    parse(&text, path)
+}
+
+/// Checks `text` as if it were the file at `path`.
+pub fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
+    let mut problems = Problems::new(path);
+    let config = yaml::read(text, &mut problems)
+        .and_then(|document| raw::Config::read(&document, &mut problems))
+        .and_then(|raw| check::check(raw, path.parent().unwrap_or(Path::new("")), &mut problems));
+    problems.result(config)
+}
+
+impl Config {
+    /// The upstream group that a route names.
+    pub fn upstream(&self, id: UpstreamId) -> &Upstream {
+        &self.upstreams[id.place()]
+    }
+}

@@ -1,0 +1,17 @@
+//! The words everyone uses. Nothing here does I/O or reads a clock.
+
+mod clock;
+mod id;
+mod principal;
+mod random;
+mod reason;
+mod scope;
+mod secret;
+
+pub use clock::{Clock, Timestamp};
+pub use id::{ApplicationId, ClientId, CustomerId, HeaderText, HeaderTextError, KeyId, TokenId, WorkflowId};
+pub use principal::{Principal, RequiredClaim};
+pub use random::random_bytes;
+pub use reason::{ALL_REASONS, Reason};
+pub use scope::{Binding, Catalogue, CatalogueError, ScopeDefinition, ScopeName, ScopeNameError, ScopeSet};
+pub use secret::{ClientSecret, HashingKey, SecretHash};
