@@ -1,7 +1,5 @@
 //! scopegate: an authentication gateway. (The map follows with the modules.)
 
-pub mod config;
 pub mod domain;
 pub mod policy;
-pub mod store;
 pub mod token;

@@ -227,21 +227,13 @@ fn built_in() -> Vec<ScopeDefinition> {
         ScopeDefinition {
             name: name("application.session"),
             implies: Vec::new(),
-            required_claims: vec![
-                RequiredClaim::ApplicationId,
-                RequiredClaim::WorkflowId,
-                RequiredClaim::RedirectUrl,
-            ],
+            required_claims: vec![RequiredClaim::ApplicationId, RequiredClaim::WorkflowId, RequiredClaim::RedirectUrl],
             binding: Binding::Application,
         },
     ]
 }
 
-fn check_definition(
-    scopes: &[ScopeDefinition],
-    place: usize,
-    scope: &ScopeDefinition,
-) -> Result<(), CatalogueError> {
+fn check_definition(scopes: &[ScopeDefinition], place: usize, scope: &ScopeDefinition) -> Result<(), CatalogueError> {
     if scopes[..place].iter().any(|earlier| earlier.name == scope.name) {
         return Err(CatalogueError::Repeated(scope.name.clone()));
     }
@@ -312,7 +304,10 @@ mod tests {
             declared("c", &[], Binding::Unbound),
         ]);
         let catalogue = catalogue.unwrap();
-        assert_eq!(catalogue.names(catalogue.granted(["a"])).map(ScopeName::as_str).collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(
+            catalogue.names(catalogue.granted(["a"])).map(ScopeName::as_str).collect::<Vec<_>>(),
+            ["a", "b", "c"]
+        );
     }
 
     #[test]

@@ -1,20 +1,12 @@
 //! May this request pass? No I/O, no clock, no pingora.
 
-mod binding;
-mod decide;
-mod head;
 mod json;
-mod path;
 mod pattern;
-mod query;
 mod route;
 
-pub use binding::{BodyKind, Parts, bind};
-pub use decide::{Grant, decide, grant};
-pub use head::{Framing, Head, HeadLimits, Violation, check_head};
-pub use json::{JsonPointer, find_string};
-pub use path::{PathError, RequestTarget};
+pub use json::{Ambiguous, JsonPointer, find_string};
 pub use pattern::{MethodPattern, PathPattern, PatternError};
 pub use route::{
-    Access, ApplicationPlaces, Enforcement, Found, Route, RouteConflict, RouteId, RouteTable, TokenForwarding, UpstreamId,
+    Access, ApplicationPlaces, Enforcement, Found, Route, RouteConflict, RouteId, RouteTable, TokenForwarding,
+    UpstreamId,
 };

@@ -217,7 +217,14 @@ mod tests {
 
     #[test]
     fn patterns_of_the_manual_are_read() {
-        for text in ["POST /v1/applications.create", "POST /v1/applications.*", "GET /v1/applications/{application_id}/**", "* /", "* /**", "GET /a/"] {
+        for text in [
+            "POST /v1/applications.create",
+            "POST /v1/applications.*",
+            "GET /v1/applications/{application_id}/**",
+            "* /",
+            "* /**",
+            "GET /a/",
+        ] {
             assert!(PathPattern::parse(text).is_ok(), "{text}");
         }
     }

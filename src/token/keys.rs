@@ -34,12 +34,10 @@ impl PrivateKey {
     /// A fresh key; RSA ones have 2048 bits.
     pub fn generate(algorithm: Algorithm) -> Self {
         let pkcs8 = match algorithm {
-            Algorithm::Es256 => {
-                EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-                    .expect("aws-lc makes P-256 keys")
-                    .as_ref()
-                    .to_vec()
-            }
+            Algorithm::Es256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+                .expect("aws-lc makes P-256 keys")
+                .as_ref()
+                .to_vec(),
             Algorithm::EdDsa => Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new())
                 .expect("aws-lc makes Ed25519 keys")
                 .as_ref()
