@@ -1,0 +1,110 @@
+use std::{fmt::Write, net::SocketAddr};
+
+/// The routes that every gateway of the tests has unless it asks for others.
+pub const DEFAULT_ROUTES: [&str; 10] = [
+    "{match: POST /v1/applications.create, scope: application}",
+    "{match: POST /v1/applications.get, scope: [application.read, application.session], application_id: {body: /applicationId}}",
+    "{match: POST /v1/applications.organization.get, scope: [application.read, application.session], application_id: {body: /applicationId}}",
+    "{match: POST /v1/applications.*, scope: [application, application.session], application_id: {body: /applicationId}}",
+    "{match: \"GET /v1/applications/{application_id}/**\", scope: [application.read, application.session], application_id: {path: application_id}}",
+    "{match: GET /v1/search, scope: [application.read, application.session], application_id: {query: applicationId}}",
+    "{match: GET /v1/current, scope: [application.read, application.session], application_id: {header: X-Chosen-Application}}",
+    "{match: GET /v1/applications, scope: application.read}",
+    "{match: \"* /v1/any/**\", scope: application}",
+    "{match: GET /healthz, public: true}",
+];
+
+/// What `gateway.yaml` of one test says: YAML fragments, put together in [`Config::yaml`].
+#[derive(Clone)]
+pub struct Config {
+    pub routes: Vec<String>,
+    pub issuer: Vec<String>,
+    pub limits: Vec<String>,
+    pub timeouts: Vec<String>,
+    pub extra: Vec<String>,
+    /// How many recording upstreams stand behind the gateway.
+    pub upstreams: usize,
+    /// A server that the upstream group names instead of the recording ones.
+    pub instead: Option<SocketAddr>,
+    pub algorithm: &'static str,
+    /// The scope of the client that exists before the gateway starts; none: an empty store.
+    pub client: Option<&'static str>,
+    /// Environment of the gateway process.
+    pub environment: Vec<(String, String)>,
+    /// Replaces everything but the listeners' addresses.
+    pub whole: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            routes: DEFAULT_ROUTES.iter().map(ToString::to_string).collect(),
+            issuer: Vec::new(),
+            limits: Vec::new(),
+            timeouts: Vec::new(),
+            extra: Vec::new(),
+            upstreams: 1,
+            instead: None,
+            algorithm: "ES256",
+            client: Some("application application.read application.session"),
+            environment: Vec::new(),
+            whole: None,
+        }
+    }
+}
+
+impl Config {
+    /// Adds a route, in YAML flow form.
+    pub fn route(&mut self, text: &str) -> &mut Self {
+        self.routes.push(text.to_owned());
+        self
+    }
+
+    /// Adds `key: value` to the issuer.
+    pub fn issuer(&mut self, text: &str) -> &mut Self {
+        self.issuer.push(text.to_owned());
+        self
+    }
+
+    /// Adds `key: value` to the limits.
+    pub fn limit(&mut self, text: &str) -> &mut Self {
+        self.limits.push(text.to_owned());
+        self
+    }
+
+    /// Adds `key: value` to the timeouts of the upstream.
+    pub fn timeout(&mut self, text: &str) -> &mut Self {
+        self.timeouts.push(text.to_owned());
+        self
+    }
+
+    /// Adds a top-level section.
+    pub fn section(&mut self, text: &str) -> &mut Self {
+        self.extra.push(text.to_owned());
+        self
+    }
+
+    /// The text of `gateway.yaml`.
+    pub fn yaml(&self, public: SocketAddr, admin: SocketAddr, servers: &[SocketAddr]) -> String {
+        let mut text = format!("listen:\n  - address: {public}\nadmin: {{address: \"{admin}\"}}\n");
+        if let Some(whole) = &self.whole {
+            return text + whole;
+        }
+        let _ = write!(text, "issuer:\n  url: http://{public}\n  audience: applications-api\n");
+        let _ = writeln!(text, "  algorithm: {}", self.algorithm);
+        self.issuer.iter().for_each(|line| text += &format!("  {line}\n"));
+        text += "store: sqlite:gateway.db\nstore_key: file:gateway.key\nthreads: 2\nupstreams:\n  applications:\n";
+        let servers: Vec<String> = servers.iter().map(|server| format!("\"{server}\"")).collect();
+        let _ = writeln!(text, "    servers: [{}]", servers.join(", "));
+        if !self.timeouts.is_empty() {
+            let _ = writeln!(text, "    timeouts: {{{}}}", self.timeouts.join(", "));
+        }
+        text += "routes:\n";
+        self.routes.iter().for_each(|route| text += &format!("  - {route}\n"));
+        if !self.limits.is_empty() {
+            let _ = writeln!(text, "limits: {{{}}}", self.limits.join(", "));
+        }
+        self.extra.iter().for_each(|section| text += &format!("{section}\n"));
+        text
+    }
+}

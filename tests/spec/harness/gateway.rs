@@ -1,0 +1,316 @@
+use std::{
+    fs::{self, File},
+    io,
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{
+    APP, CUSTOMER, Config, Connection, REDIRECT, Reply, Request, Upstream, WORKFLOW, basic, form_urlencode,
+    free_address, within,
+};
+
+/// API credentials made by `scopegate client add`.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub id: String,
+    pub secret: String,
+}
+
+impl Client {
+    pub fn basic(&self) -> String {
+        basic(&self.id, &self.secret)
+    }
+}
+
+/// How a command of the gateway ended.
+#[derive(Debug)]
+pub struct Output {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Output {
+    #[track_caller]
+    pub fn assert_code(&self, code: i32) -> &Self {
+        assert_eq!(self.code, code, "{self:#?}");
+        self
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+}
+
+/// The real binary, running on ports and in a folder of its own.
+pub struct Gateway {
+    child: Child,
+    folder: TempDir,
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+    pub upstreams: Vec<Upstream>,
+    owner: Option<Client>,
+}
+
+impl Gateway {
+    /// Starts a gateway with the default configuration, changed by `change`, and waits until it is ready.
+    pub fn start(change: impl Fn(&mut Config)) -> Self {
+        for _ in 0..3 {
+            match Self::try_start(&change) {
+                Ok(gateway) => return gateway,
+                // Another process may have taken a port between its choice and its use.
+                Err(log) if log.to_lowercase().contains("in use") => {}
+                Err(log) => panic!("the gateway did not start:\n{log}"),
+            }
+        }
+        panic!("no free ports");
+    }
+
+    fn try_start(change: &impl Fn(&mut Config)) -> Result<Self, String> {
+        let mut config = Config::default();
+        change(&mut config);
+        let (public, admin) = (free_address(), free_address());
+        let upstreams: Vec<Upstream> = (0..config.upstreams).map(|_| Upstream::start()).collect();
+        let servers = match config.instead {
+            Some(server) => vec![server],
+            None => upstreams.iter().map(|upstream| upstream.address).collect(),
+        };
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("gateway.yaml"), config.yaml(public, admin, &servers)).unwrap();
+        let owner = config.client.map(|scope| add_client(folder.path(), scope, &[]));
+        let child = spawn(folder.path(), &config.environment);
+        let mut gateway = Self { child, folder, public, admin, upstreams, owner };
+        gateway.wait_until_ready()?;
+        Ok(gateway)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), String> {
+        let mut ended: Option<ExitStatus> = None;
+        let admin = self.admin;
+        let child = &mut self.child;
+        let ready = within(Duration::from_secs(20), || {
+            ended = child.try_wait().unwrap();
+            ended.is_some() || is_ready(admin)
+        });
+        match ended {
+            Some(status) => Err(format!("ended with {status}:\n{}", self.log())),
+            None if !ready => Err(format!("not ready in time:\n{}", self.log())),
+            None => Ok(()),
+        }
+    }
+
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstreams[0]
+    }
+
+    /// The client that existed before the gateway started.
+    pub fn owner(&self) -> &Client {
+        self.owner.as_ref().expect("the configuration asked for a client")
+    }
+
+    /// A new client of the running gateway, which knows it already.
+    pub fn client(&self, scope: &str) -> Client {
+        self.client_with(scope, &[])
+    }
+
+    pub fn client_with(&self, scope: &str, more: &[&str]) -> Client {
+        let client = add_client(self.folder(), scope, more);
+        // Without scope a client that was not granted the default scope is refused, but no longer as unknown.
+        let known = || self.send(&Request::token(&client.basic(), "grant_type=client_credentials")).status != 401;
+        assert!(within(Duration::from_secs(5), known), "the new client is not seen\n{}", self.log());
+        client
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.folder().join("gateway.yaml")
+    }
+
+    /// `http://…` of the public listener, which is also the issuer's name.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.public)
+    }
+
+    pub fn connect(&self) -> Connection {
+        Connection::open(self.public)
+    }
+
+    /// Sends a request on a connection of its own.
+    #[track_caller]
+    pub fn send(&self, request: &Request) -> Reply {
+        self.connect().exchange(request)
+    }
+
+    #[track_caller]
+    pub fn admin(&self, path: &str) -> Reply {
+        Connection::open(self.admin).exchange(&Request::get(path))
+    }
+
+    /// A token of the owner with this scope.
+    #[track_caller]
+    pub fn token(&self, scope: &str) -> String {
+        self.issue(self.owner(), &format!("scope={}", form_urlencode(scope)))
+    }
+
+    /// A session token of the owner for this application.
+    #[track_caller]
+    pub fn session_token(&self, application: &str) -> String {
+        self.issue(self.owner(), &session_form(application))
+    }
+
+    /// The usual session token.
+    #[track_caller]
+    pub fn session(&self) -> String {
+        self.session_token(APP)
+    }
+
+    #[track_caller]
+    pub fn issue(&self, client: &Client, form: &str) -> String {
+        let reply = self.send(&Request::token(&client.basic(), &format!("grant_type=client_credentials&{form}")));
+        reply.assert_status(200);
+        reply.json()["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Runs `scopegate` with these arguments in the gateway's folder.
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        run(self.folder(), arguments)
+    }
+
+    /// What the process has written to its standard output and error.
+    pub fn log(&self) -> String {
+        ["stdout", "stderr"].map(|name| fs::read_to_string(self.folder().join(name)).unwrap_or_default()).concat()
+    }
+
+    /// The access log line of the request with this ID.
+    pub fn access_line(&self, request_id: &str) -> Value {
+        let find = || {
+            self.log().lines().filter(|line| line.contains(request_id)).find_map(|line| serde_json::from_str(line).ok())
+        };
+        let mut line = None;
+        within(Duration::from_secs(5), || {
+            line = find();
+            line.is_some()
+        });
+        line.unwrap_or_else(|| panic!("no access log line for {request_id}:\n{}", self.log()))
+    }
+
+    pub fn metrics(&self) -> Metrics {
+        let reply = self.admin("/metrics");
+        reply.assert_status(200);
+        Metrics(reply.text())
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(15).collect();
+            eprintln!("last lines of the gateway's log, newest first:\n{}", tail.join("\n"));
+        }
+    }
+}
+
+/// The form of a token request for a session token, without the grant.
+pub fn session_form(application: &str) -> String {
+    let (application, workflow, redirect) =
+        (form_urlencode(application), form_urlencode(WORKFLOW), form_urlencode(REDIRECT));
+    format!("scope=application.session&application_id={application}&workflow_id={workflow}&redirect_url={redirect}")
+}
+
+/// Runs `scopegate` with these arguments and its file in `folder`.
+pub fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let output = Command::new(env!("CARGO_BIN_EXE_scopegate"))
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary runs");
+    Output {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn add_client(folder: &Path, scope: &str, more: &[&str]) -> Client {
+    let arguments =
+        [&["client", "add", "--customer", CUSTOMER, "--scope", scope, "-c", "gateway.yaml", "--json"], more].concat();
+    let output = run(folder, &arguments);
+    output.assert_code(0);
+    let json = output.json();
+    let text = |name: &str| json[name].as_str().unwrap_or_else(|| panic!("{name} in {json}")).to_owned();
+    assert_eq!(text("customer_id"), CUSTOMER);
+    assert_eq!(text("scope"), scope);
+    Client { id: text("client_id"), secret: text("client_secret") }
+}
+
+fn spawn(folder: &Path, environment: &[(String, String)]) -> Child {
+    let file = |name: &str| File::create(folder.join(name)).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_scopegate"))
+        .args(["run", "-c"])
+        .arg(folder.join("gateway.yaml"))
+        .envs(environment.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(file("stdout"))
+        .stderr(file("stderr"))
+        .spawn()
+        .expect("the binary runs")
+}
+
+fn is_ready(admin: SocketAddr) -> bool {
+    let open = |address| -> io::Result<()> { TcpStream::connect_timeout(&address, Duration::from_secs(1)).map(|_| ()) };
+    if open(admin).is_err() {
+        return false;
+    }
+    let reply = Connection::open(admin).patient_for(Duration::from_secs(2)).try_exchange(&Request::get("/readyz"));
+    reply.is_ok_and(|reply| reply.status == 200)
+}
+
+/// A scrape in the Prometheus text format.
+pub struct Metrics(pub String);
+
+impl Metrics {
+    /// The sum of all samples of `name` that have these labels.
+    pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let wanted: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        let matches = |line: &&str| {
+            let own = line.split(['{', ' ']).next() == Some(name);
+            own && wanted
+                .iter()
+                .all(|label| line.contains(&format!("{{{label}")) || line.contains(&format!(",{label}")))
+        };
+        let number = |line: &str| line.rsplit(' ').next().and_then(|number| number.parse::<f64>().ok());
+        self.0.lines().filter(|line| !line.starts_with('#')).filter(matches).filter_map(number).sum()
+    }
+
+    /// Whether the metric is described.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.lines().any(|line| line.starts_with(&format!("# TYPE {name} ")))
+    }
+
+    /// Every pair of label and value in the scrape.
+    pub fn labels(&self) -> Vec<(String, String)> {
+        let of_line = |line: &str| -> Vec<(String, String)> {
+            let Some((_, rest)) = line.split_once('{') else { return Vec::new() };
+            let inner = rest.rsplit_once('}').map_or("", |(inner, _)| inner);
+            let pair = |text: &str| {
+                let (label, value) = text.split_once("=\"")?;
+                Some((label.to_owned(), value.trim_end_matches('"').to_owned()))
+            };
+            inner.split("\",").filter_map(pair).collect()
+        };
+        self.0.lines().filter(|line| !line.starts_with('#')).flat_map(of_line).collect()
+    }
+}

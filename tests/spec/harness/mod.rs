@@ -1,0 +1,73 @@
+//! One gateway, one recording upstream and one raw client per test. Nothing is shared between tests: each has its own
+//! ports, folder, store and processes, and all of them end with it.
+
+mod config;
+mod forge;
+mod gateway;
+mod http;
+mod reply;
+mod request;
+mod upstream;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    thread,
+    time::{Duration, Instant},
+};
+
+pub use config::{Config, DEFAULT_ROUTES};
+pub use forge::{Forge, b64, b64_standard};
+pub use gateway::{Client, Gateway, Metrics, Output};
+pub use http::{Broken, Connection, Framing};
+pub use reply::Reply;
+pub use request::{Request, basic, form_urlencode, percent_encode_all};
+pub use upstream::{Answer, Recorded, Steps, Upstream};
+
+/// The customer that every harness client belongs to.
+pub const CUSTOMER: &str = "bits:customer::e0d429f2-635b-418c-8b74-4a554f82c0bc";
+/// The application that session tokens of the tests are bound to.
+pub const APP: &str = "bits:application::6f1c2f0a-2b5e-4a51-9d7e-0c4f5e1b7a01";
+/// Another application.
+pub const OTHER: &str = "bits:application::0d9b7c11-93f4-4a0e-8f4b-52d1a6c3e902";
+/// A workflow.
+pub const WORKFLOW: &str = "bits:workflow::3f6a8e52-7d41-4c0b-b1de-8e9f2a7c4d03";
+/// Where the flow of a session token leads back to.
+pub const REDIRECT: &str = "https://app.example.com/done";
+/// How long anything is waited for before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An address on this machine that nobody listens on.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+}
+
+/// Asks `condition` again and again until it holds or `limit` has passed.
+pub fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() >= end {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits for `condition`; fails the test with `what` if it does not hold in time.
+pub fn await_that(what: &str, condition: impl FnMut() -> bool) {
+    assert!(within(PATIENCE, condition), "not seen in time: {what}");
+}
+
+/// Runs `check` on every row of a table and fails once, naming every row that did not hold.
+pub fn each_row<T>(rows: &[T], name: impl Fn(&T) -> String, check: impl Fn(&T)) {
+    let mut failed = Vec::new();
+    for row in rows {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(row)));
+        if outcome.is_err() {
+            failed.push(name(row));
+        }
+    }
+    assert!(failed.is_empty(), "{} of {} rows failed (details above): {failed:#?}", failed.len(), rows.len());
+}

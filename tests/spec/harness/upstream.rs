@@ -1,0 +1,336 @@
+use std::{
+    collections::VecDeque,
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use super::{await_that, http::find};
+
+/// What the upstream does with a request.
+#[derive(Clone)]
+pub enum Answer {
+    /// These bytes, once the whole request has arrived.
+    Bytes(Vec<u8>),
+    /// These bytes, once the head has arrived; then it goes on reading.
+    Early(Vec<u8>),
+    /// These bytes, then the end of the connection.
+    ThenClose(Vec<u8>),
+    /// Nothing, ever.
+    Hang,
+    /// The connection ends without a byte if it had carried a request before; otherwise the usual answer.
+    CloseIfReused,
+    /// What the test sends through [`Steps`], as it sends it.
+    Stepwise(Arc<Mutex<Receiver<Option<Vec<u8>>>>>),
+}
+
+impl Answer {
+    /// 200 with this JSON.
+    pub fn json(body: &str) -> Self {
+        Self::with(200, "Content-Type: application/json\r\n", body.as_bytes())
+    }
+
+    /// A reply with a length and these header lines.
+    pub fn with(status: u16, lines: &str, body: &[u8]) -> Self {
+        let mut bytes =
+            format!("HTTP/1.1 {status} Answer\r\n{lines}Content-Length: {}\r\n\r\n", body.len()).into_bytes();
+        bytes.extend_from_slice(body);
+        Self::Bytes(bytes)
+    }
+
+    /// An answer that the test writes piece by piece.
+    pub fn stepwise() -> (Self, Steps) {
+        let (sender, receiver) = channel();
+        (Self::Stepwise(Arc::new(Mutex::new(receiver))), Steps(sender))
+    }
+}
+
+/// The writing end of a stepwise answer; dropping it ends the answer, not the connection.
+pub struct Steps(Sender<Option<Vec<u8>>>);
+
+impl Steps {
+    pub fn send(&self, bytes: impl AsRef<[u8]>) {
+        self.0.send(Some(bytes.as_ref().to_vec())).unwrap();
+    }
+
+    pub fn close(&self) {
+        self.0.send(None).unwrap();
+    }
+}
+
+/// One request as it reached the upstream.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The request line and header lines, as bytes.
+    pub head: Vec<u8>,
+    pub method: String,
+    pub target: String,
+    /// In order, names as received.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// Whether the whole body has arrived.
+    pub complete: bool,
+    /// Which connection it came on, and as which request of that connection.
+    pub connection: usize,
+    pub place: usize,
+}
+
+impl Recorded {
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// The only value of a header; a failure if it stands twice.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let values = self.all(name);
+        assert!(values.len() <= 1, "{name} stands {} times upstream", values.len());
+        values.first().copied()
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    requests: Mutex<Vec<Recorded>>,
+    raw: Mutex<Vec<u8>>,
+    once: Mutex<VecDeque<Answer>>,
+    always: Mutex<Option<Answer>>,
+    streams: Mutex<Vec<TcpStream>>,
+    connections: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+/// An HTTP/1.1 server that keeps every byte it gets.
+pub struct Upstream {
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl Upstream {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared::default());
+        let accepting = Arc::clone(&shared);
+        thread::spawn(move || accept(&listener, &accepting));
+        Self { address, shared }
+    }
+
+    /// Answers every request like this from now on.
+    pub fn always(&self, answer: Answer) {
+        *self.shared.always.lock().unwrap() = Some(answer);
+    }
+
+    /// Answers the next request like this; several calls queue up.
+    pub fn once(&self, answer: Answer) {
+        self.shared.once.lock().unwrap().push_back(answer);
+    }
+
+    pub fn requests(&self) -> Vec<Recorded> {
+        self.lock_requests().clone()
+    }
+
+    /// The one request that arrived, awaited until it is whole.
+    #[track_caller]
+    pub fn request(&self) -> Recorded {
+        await_that("one whole request upstream", || self.lock_requests().last().is_some_and(|last| last.complete));
+        let mut requests = self.requests();
+        assert_eq!(requests.len(), 1, "{requests:#?}");
+        requests.remove(0)
+    }
+
+    /// Forgets what it saw.
+    pub fn forget(&self) {
+        self.lock_requests().clear();
+        self.shared.raw.lock().unwrap().clear();
+    }
+
+    /// Every byte received, over all connections.
+    pub fn raw(&self) -> Vec<u8> {
+        self.shared.raw.lock().unwrap().clone()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Ends every connection that is open now.
+    pub fn drop_connections(&self) {
+        for stream in self.shared.streams.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    #[track_caller]
+    pub fn assert_untouched(&self) {
+        let raw = self.raw();
+        assert!(raw.is_empty(), "the upstream saw {:?}", String::from_utf8_lossy(&raw));
+    }
+
+    fn lock_requests(&self) -> MutexGuard<'_, Vec<Recorded>> {
+        self.shared.requests.lock().unwrap()
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::SeqCst);
+        self.drop_connections();
+        let _ = TcpStream::connect_timeout(&self.address, Duration::from_millis(100));
+    }
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    for stream in listener.incoming().flatten() {
+        if shared.stopped.load(Ordering::SeqCst) {
+            return;
+        }
+        let number = shared.connections.fetch_add(1, Ordering::SeqCst);
+        let _ = stream.set_nodelay(true);
+        shared.streams.lock().unwrap().extend(stream.try_clone());
+        let mut connection = Served { stream, shared: Arc::clone(shared), buffer: Vec::new(), number };
+        thread::spawn(move || {
+            let mut place = 0;
+            while connection.serve_one(place).is_some() {
+                place += 1;
+            }
+            let _ = connection.stream.shutdown(Shutdown::Both);
+        });
+    }
+}
+
+struct Served {
+    stream: TcpStream,
+    shared: Arc<Shared>,
+    buffer: Vec<u8>,
+    number: usize,
+}
+
+impl Served {
+    /// Reads and answers one request; `None` when the connection has ended.
+    fn serve_one(&mut self, place: usize) -> Option<()> {
+        let head = self.read_until(b"\r\n\r\n")?;
+        let request = parse(head, self.number, place);
+        let (chunked, length) = framing(&request);
+        let index = {
+            let mut requests = self.shared.requests.lock().unwrap();
+            requests.push(request);
+            requests.len() - 1
+        };
+        let answer = self.next_answer();
+        if let Answer::Early(bytes) = &answer {
+            self.stream.write_all(bytes).ok()?;
+        }
+        if chunked {
+            self.read_chunked(index)?
+        } else {
+            self.read_length(index, length)?
+        }
+        self.edit(index, |request| request.complete = true);
+        self.answer(answer, place)
+    }
+
+    fn next_answer(&self) -> Answer {
+        let once = self.shared.once.lock().unwrap().pop_front();
+        once.or_else(|| self.shared.always.lock().unwrap().clone()).unwrap_or_else(|| Answer::json(r#"{"ok":true}"#))
+    }
+
+    fn answer(&mut self, answer: Answer, place: usize) -> Option<()> {
+        match answer {
+            Answer::Early(_) => Some(()),
+            Answer::Bytes(bytes) => self.stream.write_all(&bytes).ok(),
+            Answer::ThenClose(bytes) => {
+                let _ = self.stream.write_all(&bytes);
+                None
+            }
+            Answer::Hang => {
+                self.fill();
+                None
+            }
+            Answer::CloseIfReused if place > 0 => None,
+            Answer::CloseIfReused => self.answer(Answer::json(r#"{"ok":true}"#), place),
+            Answer::Stepwise(steps) => {
+                for step in steps.lock().unwrap().iter() {
+                    self.stream.write_all(&step?).ok()?;
+                }
+                Some(())
+            }
+        }
+    }
+
+    fn read_length(&mut self, index: usize, length: usize) -> Option<()> {
+        let mut left = length;
+        while left > 0 {
+            if self.buffer.is_empty() {
+                self.fill()?;
+            }
+            let part: Vec<u8> = self.buffer.drain(..left.min(self.buffer.len())).collect();
+            left -= part.len();
+            self.edit(index, |request| request.body.extend_from_slice(&part));
+        }
+        Some(())
+    }
+
+    fn read_chunked(&mut self, index: usize) -> Option<()> {
+        loop {
+            let line = self.read_until(b"\r\n")?;
+            let line = String::from_utf8_lossy(&line).trim().to_owned();
+            let size = usize::from_str_radix(line.split(';').next()?, 16).ok()?;
+            if size == 0 {
+                while self.read_until(b"\r\n")?.len() > 2 {}
+                return Some(());
+            }
+            self.read_length(index, size)?;
+            self.read_until(b"\r\n")?;
+        }
+    }
+
+    fn read_until(&mut self, mark: &[u8]) -> Option<Vec<u8>> {
+        loop {
+            if let Some(at) = find(&self.buffer, mark) {
+                return Some(self.buffer.drain(..at + mark.len()).collect());
+            }
+            self.fill()?;
+        }
+    }
+
+    fn fill(&mut self) -> Option<()> {
+        let mut part = [0; 16 * 1024];
+        let count = self.stream.read(&mut part).ok().filter(|count| *count > 0)?;
+        self.buffer.extend_from_slice(&part[..count]);
+        self.shared.raw.lock().unwrap().extend_from_slice(&part[..count]);
+        Some(())
+    }
+
+    /// Changes a recorded request, unless the test has forgotten it meanwhile.
+    fn edit(&self, index: usize, change: impl FnOnce(&mut Recorded)) {
+        let mut requests = self.shared.requests.lock().unwrap();
+        if let Some(request) = requests.get_mut(index).filter(|request| request.connection == self.number) {
+            change(request);
+        }
+    }
+}
+
+fn parse(head: Vec<u8>, connection: usize, place: usize) -> Recorded {
+    let text: String = head.iter().map(|byte| char::from(*byte)).collect();
+    let mut lines = text.trim_end_matches("\r\n").split("\r\n");
+    let mut words = lines.next().unwrap_or_default().split(' ');
+    let (method, target) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
+    let header = |line: &str| {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        (name.to_owned(), value.trim().to_owned())
+    };
+    let headers = lines.map(header).collect();
+    Recorded { head, method, target, headers, body: Vec::new(), complete: false, connection, place }
+}
+
+/// Whether the body is chunked, and its length if not.
+fn framing(request: &Recorded) -> (bool, usize) {
+    let chunked = request.all("transfer-encoding").iter().any(|value| value.eq_ignore_ascii_case("chunked"));
+    (chunked, request.all("content-length").first().and_then(|value| value.parse().ok()).unwrap_or(0))
+}

@@ -1,0 +1,27 @@
+//! The contract, chapter by chapter, against the real binary.
+//!
+//! | chapter | section of the contract |
+//! |---|---|
+//! | [`token_endpoint`] | 2, 3: issuing tokens |
+//! | [`userinfo_and_metadata`] | 2: token owner, key set, RFC 8414 and RFC 9728 metadata |
+//! | [`decision`] | 4: path, route, token, scope, in that order |
+//! | [`binding`] | 4: where the application ID stands, and that it is the token's |
+//! | [`headers`] | 5: what the upstream sees |
+//! | [`errors`] | 6: what a refused caller sees |
+//! | [`cache`] | 7: verified tokens, disabled clients, key rotation |
+//! | [`cli`] | 8, 9, 11: the command line, the store behind it, the configuration file |
+//! | [`admin`] | 10: metrics, health, access log |
+//! | [`hygiene`] | 12: malformed requests and limits |
+//! | [`proxying`] | 1, 5, 12: bytes both ways, and upstreams that fail |
+//! | [`token_failures`] | 11: brute force at the token endpoint |
+//! | [`corpora`] | the attack corpora, row by row |
+//! | [`clients`] | eight OAuth clients that other people wrote |
+//!
+//! [`harness`] starts the binary, records what the upstream saw and speaks raw HTTP.
+
+// Tests may unwrap, read clocks, and have no readers of their documentation.
+#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods, clippy::missing_panics_doc, dead_code)]
+
+mod harness;
+
+mod token_endpoint;
