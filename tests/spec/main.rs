@@ -24,4 +24,6 @@
 
 mod harness;
 
+mod decision;
 mod token_endpoint;
+mod userinfo_and_metadata;

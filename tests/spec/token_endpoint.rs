@@ -1,8 +1,438 @@
-//! Section 2: `POST /v1/oauth2/token`.
+//! Section 2: `POST /v1/oauth2/token`. The numbers in comments are those of the attack list.
 
-use crate::harness::Gateway;
+use serde_json::Value;
+
+use crate::harness::{
+    APP, Client, Gateway, REDIRECT, Reply, Request, WORKFLOW, b64_standard, basic, each_row, form_urlencode,
+    percent_encode_all,
+};
+
+const GRANT: &str = "grant_type=client_credentials";
+
+fn ask(gateway: &Gateway, client: &Client, form: &str) -> Reply {
+    gateway.send(&Request::token(&client.basic(), form))
+}
+
+/// The claims of a token, unverified.
+fn claims(token: &str) -> Value {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
+}
 
 #[test]
-fn x() {
-    let _ = Gateway::start(|_| {});
+fn a_token_reply_has_all_members_in_both_spellings_of_the_path() {
+    let gateway = Gateway::start(|_| {});
+    for path in ["/v1/oauth2/token", "/oauth2/token"] {
+        // TOK-01
+        let reply = gateway.send(&Request::post(path).header("Authorization", &gateway.owner().basic()).form(GRANT));
+        reply.assert_status(200).assert_no_store();
+        assert_eq!(reply.header("pragma"), Some("no-cache"));
+        assert!(reply.header("content-type").unwrap().starts_with("application/json"));
+        let json = reply.json();
+        assert_eq!(json["type"], "Bearer");
+        assert_eq!(json["token_type"], "Bearer");
+        assert_eq!(json["expires_in"], 3600);
+        assert_eq!(json["scope"], "application");
+        let mut names: Vec<&String> = json.as_object().unwrap().keys().collect();
+        names.sort();
+        assert_eq!(names, ["access_token", "expires_in", "scope", "token_type", "type"]);
+    }
+    gateway.upstream().assert_untouched();
+}
+
+#[test]
+fn a_token_carries_the_claims_of_rfc_9068() {
+    let gateway = Gateway::start(|_| {});
+    let token = gateway.token("application");
+    let header: Value = {
+        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap()).unwrap()
+    };
+    assert_eq!(header["typ"], "at+jwt");
+    assert_eq!(header["alg"], "ES256");
+    assert!(header["kid"].is_string());
+    let claims = claims(&token);
+    assert_eq!(claims["iss"], gateway.url());
+    assert_eq!(claims["aud"], "applications-api");
+    assert_eq!(claims["sub"], gateway.owner().id.as_str());
+    assert_eq!(claims["client_id"], gateway.owner().id.as_str());
+    assert_eq!(claims["customer_id"], crate::harness::CUSTOMER);
+    assert_eq!(claims["scope"], "application");
+    assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 3600);
+    assert!(claims["jti"].as_str().is_some_and(|jti| jti.len() >= 16));
+    assert_eq!(claims.get("application_id"), None);
+}
+
+#[test]
+fn no_two_tokens_are_the_same() {
+    let gateway = Gateway::start(|_| {});
+    let jti = |token: &str| claims(token)["jti"].clone();
+    let (one, two) = (gateway.token("application"), gateway.token("application"));
+    assert_ne!(jti(&one), jti(&two));
+}
+
+#[test]
+fn a_session_token_carries_its_three_claims() {
+    let gateway = Gateway::start(|_| {});
+    let claims = claims(&gateway.session());
+    assert_eq!(claims["scope"], "application.session");
+    assert_eq!(claims["application_id"], APP);
+    assert_eq!(claims["workflow_id"], WORKFLOW);
+    assert_eq!(claims["redirect_url"], REDIRECT);
+}
+
+#[test]
+fn a_session_token_needs_three_claims_of_the_right_form() {
+    let gateway = Gateway::start(|_| {});
+    let all = [("application_id", APP), ("workflow_id", WORKFLOW), ("redirect_url", REDIRECT)];
+    let form = |claims: &[(&str, &str)]| {
+        let pair = |(name, value): &(&str, &str)| format!("&{name}={}", form_urlencode(value));
+        format!("{GRANT}&scope=application.session{}", claims.iter().map(pair).collect::<String>())
+    };
+    ask(&gateway, gateway.owner(), &form(&all)).assert_status(200);
+    for missing in 0..3 {
+        let rest: Vec<_> =
+            all.iter().enumerate().filter(|(place, _)| *place != missing).map(|(_, claim)| *claim).collect();
+        ask(&gateway, gateway.owner(), &form(&rest)).assert_oauth_error(400, "invalid_request");
+    }
+    for (name, value) in [
+        ("application_id", ""),
+        ("application_id", "6f1c2f0a-2b5e-4a51-9d7e-0c4f5e1b7a01"),
+        ("application_id", "bits:workflow::6f1c2f0a-2b5e-4a51-9d7e-0c4f5e1b7a01"),
+        ("workflow_id", "bits:application::6f1c2f0a-2b5e-4a51-9d7e-0c4f5e1b7a01"),
+        ("workflow_id", "x\r\ny"),
+        ("redirect_url", ""),
+    ] {
+        let changed: Vec<_> = all.iter().map(|claim| if claim.0 == name { (name, value) } else { *claim }).collect();
+        ask(&gateway, gateway.owner(), &form(&changed)).assert_oauth_error(400, "invalid_request");
+    }
+}
+
+#[test]
+fn a_redirect_url_is_absolute_https_or_loopback_http() {
+    let gateway = Gateway::start(|_| {});
+    let cases = [
+        ("https://app.example.com/done", true),
+        ("https://app.example.com:8443/done?x=1", true),
+        ("http://localhost:3000/done", true),
+        ("http://127.0.0.1:3000/", true),
+        ("http://[::1]:3000/", true),
+        ("http://app.example.com/done", false),
+        ("http://localhost.evil.example/", false),
+        ("http://127.0.0.1.evil.example/", false),
+        ("//app.example.com/done", false),
+        ("/done", false),
+        ("javascript:alert(1)", false),
+        ("ftp://app.example.com/", false),
+        ("https:///done", false),
+        ("app.example.com", false),
+        ("https://app.example.com/\nx", false),
+    ];
+    each_row(
+        &cases,
+        |(url, _)| (*url).to_owned(),
+        |(url, allowed)| {
+            let (application, workflow) = (form_urlencode(APP), form_urlencode(WORKFLOW));
+            let form = format!(
+                "{GRANT}&scope=application.session&application_id={application}&workflow_id={workflow}&redirect_url={}",
+                form_urlencode(url)
+            );
+            let reply = ask(&gateway, gateway.owner(), &form);
+            if *allowed {
+                reply.assert_status(200);
+            } else {
+                reply.assert_oauth_error(400, "invalid_request");
+            }
+        },
+    );
+}
+
+#[test]
+fn a_client_with_listed_redirect_urls_may_use_only_those() {
+    let gateway = Gateway::start(|_| {});
+    let client =
+        gateway.client_with("application application.session", &["--redirect-url", "https://one.example.com/back"]);
+    for (url, status) in [
+        ("https://one.example.com/back", 200),
+        ("https://one.example.com/back/", 400),
+        ("https://one.example.com/back?x=1", 400),
+        ("https://two.example.com/back", 400),
+    ] {
+        let (application, workflow) = (form_urlencode(APP), form_urlencode(WORKFLOW));
+        let form = format!(
+            "{GRANT}&scope=application.session&application_id={application}&workflow_id={workflow}&redirect_url={}",
+            form_urlencode(url)
+        );
+        assert_eq!(ask(&gateway, &client, &form).status, status, "{url}");
+    }
+}
+
+#[test]
+fn a_client_gets_the_scopes_it_was_granted_and_no_others() {
+    let gateway = Gateway::start(|_| {});
+    let reader = gateway.client("application.read");
+    let writer = gateway.client("application application.read");
+    let cases = [
+        (&reader, "application.read", Some("application.read")),
+        (&reader, "application", None), // TOK-14
+        (&reader, "application.read application", None),
+        (&reader, "application.session", None),
+        (&writer, "application", Some("application")),
+        (&writer, "application application.read", Some("application application.read")),
+        (&writer, "admin", None),
+        (&writer, "application admin", None),
+        (&writer, "APPLICATION", None),
+        (&writer, "application,application.read", None),
+        (&writer, "\"", None),
+    ];
+    each_row(
+        &cases,
+        |(_, scope, granted)| format!("{scope:?} {granted:?}"),
+        |(client, scope, granted)| {
+            let reply = ask(&gateway, client, &format!("{GRANT}&scope={}", form_urlencode(scope)));
+            match granted {
+                Some(granted) => {
+                    reply.assert_status(200);
+                    let mut words: Vec<_> =
+                        reply.json()["scope"].as_str().unwrap().split(' ').map(ToOwned::to_owned).collect();
+                    words.sort();
+                    assert_eq!(words.join(" "), *granted);
+                }
+                None => {
+                    reply.assert_oauth_error(400, "invalid_scope");
+                }
+            }
+        },
+    );
+    // Without scope: the default scope, if the client was granted it.
+    assert_eq!(ask(&gateway, &writer, GRANT).json()["scope"], "application");
+}
+
+#[test]
+fn unknown_wrong_and_disabled_clients_are_told_the_same_bytes() {
+    let gateway = Gateway::start(|_| {});
+    let disabled = gateway.client("application");
+    gateway.cli(&["client", "disable", &disabled.id]).assert_code(0);
+    crate::harness::await_that("the client is disabled", || ask(&gateway, &disabled, GRANT).status == 401);
+    let owner = gateway.owner();
+    let replies: Vec<(Vec<u8>, Vec<(String, String)>)> = [
+        basic(&owner.id, "wrong"), // TOK-04
+        basic("nobody", "x"),      // TOK-05
+        disabled.basic(),          // TOK-07
+        basic(&owner.id, &owner.secret[..owner.secret.len() - 1]),
+        basic(&owner.id.to_uppercase(), &owner.secret),
+    ]
+    .iter()
+    .map(|authorization| {
+        let reply = gateway.send(&Request::token(authorization, GRANT));
+        reply.assert_oauth_error(401, "invalid_client");
+        let varies = |name: &str| name.eq_ignore_ascii_case("x-request-id") || name.eq_ignore_ascii_case("date");
+        (reply.body, reply.headers.into_iter().filter(|(name, _)| !varies(name)).collect())
+    })
+    .collect();
+    assert!(replies.iter().all(|reply| *reply == replies[0]), "{replies:#?}");
+}
+
+#[test]
+fn basic_credentials_are_read_encoded_and_raw() {
+    let gateway = Gateway::start(|_| {});
+    let owner = gateway.owner();
+    let cases = [
+        ("as they are", basic(&owner.id, &owner.secret), 200),
+        // TOK-02
+        ("fully percent-encoded", basic(&percent_encode_all(&owner.id), &percent_encode_all(&owner.secret)), 200),
+        ("only the secret percent-encoded", basic(&owner.id, &percent_encode_all(&owner.secret)), 200),
+        ("scheme in lower case", owner.basic().replace("Basic", "basic"), 200),
+        ("scheme in upper case", owner.basic().replace("Basic", "BASIC"), 200),
+        // TOK-03: reserved characters in a raw secret reach the comparison and are wrong there, not a 400.
+        ("raw reserved characters", basic(&owner.id, "a.b-c_d~e:f"), 401),
+        ("a raw percent sign", basic(&owner.id, "100%zz"), 401),
+        ("a raw plus sign", basic(&owner.id, "a+b"), 401),
+        ("encoded twice", basic(&owner.id, &percent_encode_all(&percent_encode_all(&owner.secret))), 401),
+    ];
+    each_row(
+        &cases,
+        |case| case.0.to_owned(),
+        |(_, authorization, status)| {
+            let reply = gateway.send(&Request::token(authorization, GRANT));
+            assert_eq!(reply.status, *status, "{}", reply.summary());
+            if *status == 401 {
+                reply.assert_oauth_error(401, "invalid_client");
+            }
+        },
+    );
+}
+
+#[test]
+fn credentials_that_cannot_be_read_are_refused() {
+    let gateway = Gateway::start(|_| {});
+    let owner = gateway.owner();
+    // TOK-11
+    for authorization in
+        ["Basic !!!", "Basic ", "Basic", "Basic bm8tY29sb24=", "Basic //46/w==", "Bearer x", "Digest x", ""]
+    {
+        let reply = gateway.send(&Request::token(authorization, GRANT));
+        let error = if reply.status == 400 { "invalid_request" } else { "invalid_client" };
+        reply.assert_oauth_error(if reply.status == 400 { 400 } else { 401 }, error);
+    }
+    // TOK-10
+    gateway.send(&Request::post("/v1/oauth2/token").form(GRANT)).assert_oauth_error(401, "invalid_client");
+    let twice = Request::token(&owner.basic(), GRANT).header("Authorization", &owner.basic());
+    gateway.send(&twice).assert_oauth_error(400, "invalid_request");
+}
+
+#[test]
+fn credentials_in_the_query_are_refused_and_not_logged() {
+    let gateway = Gateway::start(|_| {});
+    let owner = gateway.owner();
+    // TOK-17
+    let target = format!("/v1/oauth2/token?client_id={}&client_secret={}", owner.id, owner.secret);
+    let reply = gateway.send(&Request::post(&target).form(GRANT));
+    assert!(matches!(reply.status, 400 | 401), "{}", reply.summary());
+    let with_basic = gateway.send(&Request::post(&target).header("Authorization", &owner.basic()).form(GRANT));
+    with_basic.assert_oauth_error(400, "invalid_request");
+    gateway.send(&Request::token(&owner.basic(), GRANT)).assert_status(200);
+    assert!(!gateway.log().contains(&owner.secret), "the secret stands in the log");
+}
+
+#[test]
+fn credentials_in_the_form_are_taken_only_where_the_configuration_says_so() {
+    let form = |client: &Client| format!("{GRANT}&client_id={}&client_secret={}", client.id, client.secret);
+    let strict = Gateway::start(|_| {});
+    let reply = strict.send(&Request::post("/v1/oauth2/token").form(&form(strict.owner())));
+    reply.assert_oauth_error(401, "invalid_client");
+
+    let open = Gateway::start(|config| {
+        config.issuer("client_secret_post: true");
+    });
+    open.send(&Request::post("/v1/oauth2/token").form(&form(open.owner()))).assert_status(200);
+    let wrong = format!("{GRANT}&client_id={}&client_secret=x", open.owner().id);
+    open.send(&Request::post("/v1/oauth2/token").form(&wrong)).assert_oauth_error(401, "invalid_client");
+    // RFC 6749 section 2.3: not more than one method in one request.
+    ask(&open, open.owner(), &form(open.owner())).assert_oauth_error(400, "invalid_request");
+}
+
+#[test]
+fn a_form_that_breaks_a_rule_is_an_invalid_request() {
+    let gateway = Gateway::start(|_| {});
+    let cases = [
+        ("no grant", "scope=application", "invalid_request"),
+        ("nothing", "", "invalid_request"),
+        ("an empty grant", "grant_type=", "invalid_request"),
+        ("the grant twice", "grant_type=client_credentials&grant_type=client_credentials", "invalid_request"), // TOK-12
+        ("the scope twice", "grant_type=client_credentials&scope=application&scope=application", "invalid_request"),
+        (
+            "the scope twice, once encoded",
+            "grant_type=client_credentials&scope=application&sc%6fpe=application",
+            "invalid_request",
+        ),
+        ("password", "grant_type=password&username=a&password=b", "unsupported_grant_type"), // TOK-13
+        ("refresh", "grant_type=refresh_token&refresh_token=x", "unsupported_grant_type"),
+        ("code", "grant_type=authorization_code&code=x", "unsupported_grant_type"),
+        ("case", "grant_type=CLIENT_CREDENTIALS", "unsupported_grant_type"),
+        ("a trailing space", "grant_type=client_credentials%20", "unsupported_grant_type"),
+        ("a NUL", "grant_type=client_credentials%00", "unsupported_grant_type"),
+        ("an unknown scope", "grant_type=client_credentials&scope=admin", "invalid_scope"),
+    ];
+    each_row(
+        &cases,
+        |case| case.0.to_owned(),
+        |(_, form, error)| {
+            ask(&gateway, gateway.owner(), form).assert_oauth_error(400, error);
+        },
+    );
+}
+
+#[test]
+fn an_encoded_name_is_the_name() {
+    let gateway = Gateway::start(|_| {});
+    ask(&gateway, gateway.owner(), "%67rant_type=client%5Fcredentials").assert_status(200);
+    ask(&gateway, gateway.owner(), &format!("{GRANT}&unknown=ignored")).assert_status(200);
+}
+
+#[test]
+fn another_content_type_is_an_invalid_request() {
+    let gateway = Gateway::start(|_| {});
+    // TOK-19
+    for content_type in [
+        "application/json",
+        "multipart/form-data; boundary=x",
+        "text/plain",
+        "application/x-www-form-urlencoded, text/plain",
+    ] {
+        let request = Request::post("/v1/oauth2/token")
+            .header("Authorization", &gateway.owner().basic())
+            .header("Content-Type", content_type)
+            .body(GRANT);
+        gateway.send(&request).assert_oauth_error(400, "invalid_request");
+    }
+    let bare = Request::post("/v1/oauth2/token").header("Authorization", &gateway.owner().basic()).body(GRANT);
+    gateway.send(&bare).assert_oauth_error(400, "invalid_request");
+    let with_charset = Request::post("/v1/oauth2/token")
+        .header("Authorization", &gateway.owner().basic())
+        .header("Content-Type", "application/x-www-form-urlencoded;charset=UTF-8")
+        .body(GRANT);
+    gateway.send(&with_charset).assert_status(200);
+}
+
+#[test]
+fn another_method_is_405_with_allow() {
+    let gateway = Gateway::start(|_| {});
+    // TOK-18
+    for (method, path, allowed) in [
+        ("GET", "/v1/oauth2/token", "POST"),
+        ("HEAD", "/v1/oauth2/token", "POST"),
+        ("PUT", "/oauth2/token", "POST"),
+        ("DELETE", "/v1/oauth2/token", "POST"),
+        ("POST", "/oauth2/userinfo", "GET"),
+        ("DELETE", "/.well-known/jwks.json", "GET"),
+    ] {
+        let reply = gateway.send(&Request::new(method, path).header("Authorization", &gateway.owner().basic()));
+        reply.assert_status(405);
+        let allow = reply.header("allow").unwrap_or_else(|| panic!("{method} {path} without Allow"));
+        assert!(allow.split(',').any(|own| own.trim() == allowed), "{method} {path}: {allow}");
+    }
+    gateway.upstream().assert_untouched();
+}
+
+#[test]
+fn an_oversized_form_is_refused_and_the_connection_ends() {
+    let gateway = Gateway::start(|_| {});
+    // TOK-22
+    let form = format!("{GRANT}&x={}", "a".repeat(2_000_000));
+    let mut connection = gateway.connect();
+    let reply = connection.exchange(&Request::token(&gateway.owner().basic(), &form));
+    reply.assert_oauth_error(413, "invalid_request");
+    connection.assert_closed();
+}
+
+#[test]
+fn a_chunked_form_is_read_too() {
+    let gateway = Gateway::start(|_| {});
+    let (one, two) = GRANT.as_bytes().split_at(7);
+    let request = Request::post("/v1/oauth2/token")
+        .header("Authorization", &gateway.owner().basic())
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .chunked(&[one, two]);
+    gateway.send(&request).assert_status(200);
+}
+
+#[test]
+fn the_token_endpoint_allows_no_other_origin() {
+    let gateway = Gateway::start(|_| {});
+    // LEAK-10
+    for origin in ["https://evil.example", "null"] {
+        let reply = gateway.send(&Request::token(&gateway.owner().basic(), GRANT).header("Origin", origin));
+        assert_eq!(reply.header("access-control-allow-origin"), None);
+    }
+}
+
+#[test]
+fn several_tokens_can_be_asked_for_on_one_connection() {
+    let gateway = Gateway::start(|_| {});
+    let mut connection = gateway.connect();
+    for _ in 0..3 {
+        connection.exchange(&Request::token(&gateway.owner().basic(), GRANT)).assert_status(200);
+        connection.exchange(&Request::token(&basic("nobody", &b64_standard("x")), GRANT)).assert_status(401);
+    }
 }

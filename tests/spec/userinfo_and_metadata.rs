@@ -1,0 +1,123 @@
+//! Section 2: the token owner, the key set and the metadata documents.
+
+use serde_json::Value;
+
+use crate::harness::{CUSTOMER, Gateway, Request};
+
+#[test]
+fn userinfo_names_the_owner_of_any_valid_token() {
+    let gateway = Gateway::start(|_| {});
+    for token in [gateway.token("application"), gateway.token("application.read"), gateway.session()] {
+        for path in ["/oauth2/userinfo", "/v1/oauth2/userinfo"] {
+            let reply = gateway.send(&Request::get(path).header("Authorization", &format!("bearer {token}")));
+            reply.assert_status(200).assert_no_store(); // UIF-01
+            let owner = gateway.owner().id.as_str();
+            assert_eq!(reply.json(), serde_json::json!({"customerId": CUSTOMER, "sub": owner}));
+        }
+    }
+    gateway.upstream().assert_untouched();
+}
+
+#[test]
+fn userinfo_refuses_like_a_route() {
+    let gateway = Gateway::start(|_| {});
+    let token = gateway.token("application");
+    // UIF-02
+    gateway.send(&Request::get("/oauth2/userinfo")).assert_refused(401, "missing_token");
+    let broken = format!("{}AAAA", &token[..token.len() - 4]);
+    gateway.send(&Request::get("/oauth2/userinfo").bearer(&broken)).assert_refused(401, "invalid_token");
+    let twice = gateway.send(&Request::get("/oauth2/userinfo").bearer(&token).bearer(&token));
+    twice.assert_refused(400, "invalid_request").assert_challenge("invalid_request");
+}
+
+#[test]
+fn the_key_set_shows_public_members_only() {
+    for algorithm in ["ES256", "EdDSA", "RS256", "PS256"] {
+        let gateway = Gateway::start(|config| config.algorithm = algorithm);
+        for path in ["/.well-known/jwks.json", "/v1/.well-known/jwks.json"] {
+            let reply = gateway.send(&Request::get(path));
+            reply.assert_status(200);
+            assert_eq!(reply.header("cache-control"), Some("public, max-age=300"));
+            let json = reply.json();
+            let keys = json["keys"].as_array().unwrap();
+            assert!(keys.len() >= 2, "the current and the next key: {json}");
+            for key in keys {
+                for private in ["d", "p", "q", "dp", "dq", "qi", "k", "oth"] {
+                    assert_eq!(key.get(private), None, "{algorithm} {private}"); // LEAK-07
+                }
+                assert_eq!(key["alg"], algorithm);
+                assert_eq!(key["use"], "sig");
+                assert!(key["kid"].is_string());
+            }
+            assert!(
+                keys.iter().any(|key| key["kid"] == kid_of(&gateway.token("application"))),
+                "the signing key is published"
+            );
+        }
+    }
+}
+
+fn kid_of(token: &str) -> Value {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let header: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap()).unwrap();
+    header["kid"].clone()
+}
+
+#[test]
+fn the_authorization_server_describes_itself() {
+    let gateway = Gateway::start(|_| {});
+    // UIF-04, RFC 8414 section 2
+    for path in ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"] {
+        let reply = gateway.send(&Request::get(path));
+        reply.assert_status(200);
+        assert!(reply.header("content-type").unwrap().starts_with("application/json"));
+        let json = reply.json();
+        let url = |path: &str| Value::from(format!("{}{path}", gateway.url()));
+        assert_eq!(json["issuer"], url(""));
+        assert_eq!(json["token_endpoint"], url("/v1/oauth2/token"));
+        assert_eq!(json["jwks_uri"], url("/.well-known/jwks.json"));
+        assert_eq!(json["userinfo_endpoint"], url("/oauth2/userinfo"));
+        let list = |member: &str| json[member].as_array().cloned().unwrap_or_default();
+        assert_eq!(list("grant_types_supported"), ["client_credentials"]);
+        assert_eq!(list("token_endpoint_auth_methods_supported"), ["client_secret_basic"]);
+        assert_eq!(json["response_types_supported"], Value::Array(vec![]));
+        for scope in ["application", "application.read", "application.session"] {
+            assert!(list("scopes_supported").contains(&Value::from(scope)), "{scope}");
+        }
+    }
+}
+
+#[test]
+fn the_metadata_names_secret_post_where_it_is_allowed() {
+    let gateway = Gateway::start(|config| {
+        config.issuer("client_secret_post: true");
+    });
+    let json = gateway.send(&Request::get("/.well-known/oauth-authorization-server")).json();
+    let methods = json["token_endpoint_auth_methods_supported"].as_array().unwrap().clone();
+    assert!(methods.contains(&Value::from("client_secret_post")), "{methods:?}");
+}
+
+#[test]
+fn the_protected_resource_describes_itself() {
+    let gateway = Gateway::start(|_| {});
+    // RFC 9728 section 2
+    let reply = gateway.send(&Request::get("/.well-known/oauth-protected-resource"));
+    reply.assert_status(200);
+    let json = reply.json();
+    assert!(json["resource"].is_string(), "{json}");
+    assert_eq!(json["authorization_servers"], serde_json::json!([gateway.url()]));
+    assert_eq!(json["bearer_methods_supported"], serde_json::json!(["header"]));
+}
+
+#[test]
+fn documents_answer_head_without_a_body() {
+    let gateway = Gateway::start(|_| {});
+    let mut connection = gateway.connect();
+    for path in ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server"] {
+        let reply = connection.exchange(&Request::new("HEAD", path));
+        reply.assert_status(200);
+        assert!(reply.body.is_empty());
+    }
+    connection.exchange(&Request::get("/.well-known/jwks.json")).assert_status(200);
+}
