@@ -1,5 +1,7 @@
 //! scopegate: an authentication gateway. (The map follows with the modules.)
 
+pub mod cache;
 pub mod domain;
 pub mod policy;
 pub mod token;
+pub mod trust;
