@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod domain;
+pub mod issuer;
 pub mod policy;
 pub mod token;
 pub mod trust;

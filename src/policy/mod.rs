@@ -15,6 +15,7 @@ pub use head::{HeadLimits, MAX_TARGET, Violation, check_head, head_end};
 pub use json::{Ambiguous, JsonPointer, find_string};
 pub use path::{PathError, RequestTarget};
 pub use pattern::{MethodPattern, PathPattern, PatternError};
+pub use query::decode_form;
 pub use route::{
     Access, ApplicationPlaces, Enforcement, Found, Route, RouteConflict, RouteId, RouteTable, TokenForwarding,
     UpstreamId,

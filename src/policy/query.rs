@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use super::json::Ambiguous;
+use super::{json::Ambiguous, path::percent_decode};
 
 /// The value of parameter `name` in `query`, `None` if it does not stand there.
 ///
@@ -13,7 +13,7 @@ pub(super) fn find_parameter<'q>(query: &'q str, name: &str) -> Result<Option<Co
     let mut found = None;
     for pair in query.split('&') {
         let (own, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let own = decode(own)?;
+        let own = decode_form(own).ok_or(Ambiguous)?;
         let plain = own.split_once('[').map_or(&*own, |(before, _)| before);
         if !plain.trim().eq_ignore_ascii_case(name) {
             continue;
@@ -21,18 +21,19 @@ pub(super) fn find_parameter<'q>(query: &'q str, name: &str) -> Result<Option<Co
         if found.is_some() || own != name {
             return Err(Ambiguous);
         }
-        found = Some(decode(value)?);
+        found = Some(decode_form(value).ok_or(Ambiguous)?);
     }
     Ok(found)
 }
 
-fn decode(text: &str) -> Result<Cow<'_, str>, Ambiguous> {
+/// `text` of a query or form decoded once: `+` is a space, `%XX` a byte. `None` if an encoding is broken or the result is
+/// not UTF-8.
+pub fn decode_form(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('+') {
-        return super::path::percent_decode(text).ok_or(Ambiguous);
+        return percent_decode(text);
     }
     let spaced = text.replace('+', " ");
-    let decoded = super::path::percent_decode(&spaced).ok_or(Ambiguous)?;
-    Ok(Cow::Owned(decoded.into_owned()))
+    percent_decode(&spaced).map(|decoded| Cow::Owned(decoded.into_owned()))
 }
 
 #[cfg(test)]
