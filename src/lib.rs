@@ -4,5 +4,7 @@ pub mod cache;
 pub mod domain;
 pub mod issuer;
 pub mod policy;
+pub mod telemetry;
 pub mod token;
 pub mod trust;
+pub mod upstream;
