@@ -6,6 +6,7 @@ pub mod domain;
 pub mod issuer;
 pub mod policy;
 pub mod telemetry;
+pub mod store;
 pub mod token;
 pub mod trust;
 pub mod upstream;
