@@ -63,17 +63,21 @@ fn the_query_decides_for_a_session_token() {
         (format!("?a=b;applicationId={OTHER}&applicationId={APP}"), 400, "application_ambiguous"),
         (format!("?applicationId={APP}&%61pplicationId={OTHER}"), 400, "application_ambiguous"),
     ];
-    each_row(&cases, |case| format!("{} {} {}", case.0, case.1, case.2), |(query, status, code)| {
-        gateway.upstream().forget();
-        let reply = gateway.send(&Request::get(&format!("/v1/search{query}")).bearer(&session));
-        if *status == 200 {
-            reply.assert_status(200);
-            assert_eq!(gateway.upstream().request().target, format!("/v1/search{query}"));
-            return;
-        }
-        reply.assert_problem(*status, code);
-        gateway.upstream().assert_untouched();
-    });
+    each_row(
+        &cases,
+        |case| format!("{} {} {}", case.0, case.1, case.2),
+        |(query, status, code)| {
+            gateway.upstream().forget();
+            let reply = gateway.send(&Request::get(&format!("/v1/search{query}")).bearer(&session));
+            if *status == 200 {
+                reply.assert_status(200);
+                assert_eq!(gateway.upstream().request().target, format!("/v1/search{query}"));
+                return;
+            }
+            reply.assert_problem(*status, code);
+            gateway.upstream().assert_untouched();
+        },
+    );
 }
 
 #[test]
@@ -107,7 +111,12 @@ fn a_json_body_decides_for_a_session_token() {
         ("twice, ours first", r#"{"applicationId":"APP","applicationId":"OTHER"}"#, 400, "application_ambiguous"), // AUZ-11
         ("twice, ours last", r#"{"applicationId":"OTHER","applicationId":"APP"}"#, 400, "application_ambiguous"),
         ("twice the same", r#"{"applicationId":"APP","applicationId":"APP"}"#, 400, "application_ambiguous"),
-        ("twice, once escaped", r#"{"applicationId":"APP","\u0061pplicationId":"OTHER"}"#, 400, "application_ambiguous"),
+        (
+            "twice, once escaped",
+            r#"{"applicationId":"APP","\u0061pplicationId":"OTHER"}"#,
+            400,
+            "application_ambiguous",
+        ),
         ("another case beside", r#"{"ApplicationId":"OTHER","applicationId":"APP"}"#, 400, "application_ambiguous"), // AUZ-13
         ("another case alone", r#"{"APPLICATIONID":"APP"}"#, 400, "application_ambiguous"),
         ("a number", r#"{"applicationId":1}"#, 400, "application_ambiguous"), // AUZ-15
@@ -123,18 +132,22 @@ fn a_json_body_decides_for_a_session_token() {
         ("a byte order mark", "\u{feff}{\"applicationId\":\"APP\"}", 400, "application_ambiguous"),
     ];
     let session = gateway.session();
-    each_row(&cases, |case| case.0.to_owned(), |(_, json, status, code)| {
-        gateway.upstream().forget();
-        let json = id(json);
-        let reply = gateway.send(&Request::post("/v1/applications.get").bearer(&session).json(&json));
-        if *status == 200 {
-            reply.assert_status(200);
-            assert_eq!(gateway.upstream().request().body, json.as_bytes());
-            return;
-        }
-        reply.assert_problem(*status, code);
-        gateway.upstream().assert_untouched();
-    });
+    each_row(
+        &cases,
+        |case| case.0.to_owned(),
+        |(_, json, status, code)| {
+            gateway.upstream().forget();
+            let json = id(json);
+            let reply = gateway.send(&Request::post("/v1/applications.get").bearer(&session).json(&json));
+            if *status == 200 {
+                reply.assert_status(200);
+                assert_eq!(gateway.upstream().request().body, json.as_bytes());
+                return;
+            }
+            reply.assert_problem(*status, code);
+            gateway.upstream().assert_untouched();
+        },
+    );
 }
 
 #[test]
@@ -155,12 +168,16 @@ fn a_body_is_consulted_only_as_plain_json() {
         ("application/jsonx", 400),
         ("", 400),
     ];
-    each_row(&cases, |case| case.0.to_owned(), |(content_type, status)| {
-        let request = Request::post("/v1/applications.get").bearer(&session).header("Content-Type", content_type);
-        let reply = gateway.send(&request.body(body(APP)));
-        let seen = if matches!(reply.status, 400 | 403) { 400 } else { reply.status };
-        assert_eq!(seen, *status, "{}", reply.summary());
-    });
+    each_row(
+        &cases,
+        |case| case.0.to_owned(),
+        |(content_type, status)| {
+            let request = Request::post("/v1/applications.get").bearer(&session).header("Content-Type", content_type);
+            let reply = gateway.send(&request.body(body(APP)));
+            let seen = if matches!(reply.status, 400 | 403) { 400 } else { reply.status };
+            assert_eq!(seen, *status, "{}", reply.summary());
+        },
+    );
     let request = Request::post("/v1/applications.get").bearer(&session);
     let encoded = gateway.send(&request.clone().header("Content-Encoding", "gzip").json(body(APP)));
     encoded.assert_problem(400, "application_ambiguous");
@@ -196,7 +213,9 @@ fn all_places_that_a_route_names_must_agree() {
 #[test]
 fn a_body_of_64_kib_passes_and_one_byte_more_does_not() {
     let gateway = Gateway::start(|_| {});
-    for (name, length, passes) in [("limit - 1", LIMIT - 1, true), ("limit", LIMIT, true), ("limit + 1", LIMIT + 1, false)] {
+    for (name, length, passes) in
+        [("limit - 1", LIMIT - 1, true), ("limit", LIMIT, true), ("limit + 1", LIMIT + 1, false)]
+    {
         let json = body_of(length);
         assert_eq!(json.len(), length);
         let sized = get(&gateway, &json);

@@ -110,7 +110,8 @@ fn malformed_http_is_told_nothing_but_the_status() {
 #[track_caller]
 fn assert_says_nothing(text: &str, address: &str) {
     let lower = text.to_lowercase();
-    for word in [address, "pingora", "jsonwebtoken", "serde", "sqlx", "sqlite", "panicked", ".rs:", "connectionrefused"] {
+    for word in [address, "pingora", "jsonwebtoken", "serde", "sqlx", "sqlite", "panicked", ".rs:", "connectionrefused"]
+    {
         assert!(!lower.contains(word), "{text} names {word}");
     }
 }

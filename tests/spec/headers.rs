@@ -48,31 +48,37 @@ fn identity_that_a_client_claims_never_arrives() {
         ]
     };
     let lines: Vec<String> = IDENTITY.iter().flat_map(|name| spell(name)).collect();
-    each_row(&lines, |line| line.clone(), |line| {
-        // HDR-01, HDR-11: with a token and on a public route.
-        for request in [Request::get("/v1/applications").bearer(&token), Request::get("/healthz")] {
-            gateway.upstream().forget();
-            let reply = gateway.send(&request.clone().line(line));
-            if reply.status == 400 {
-                gateway.upstream().assert_untouched();
-                continue;
+    each_row(
+        &lines,
+        |line| line.clone(),
+        |line| {
+            // HDR-01, HDR-11: with a token and on a public route.
+            for request in [Request::get("/v1/applications").bearer(&token), Request::get("/healthz")] {
+                gateway.upstream().forget();
+                let reply = gateway.send(&request.clone().line(line));
+                if reply.status == 400 {
+                    gateway.upstream().assert_untouched();
+                    continue;
+                }
+                reply.assert_status(200);
+                let seen = gateway.upstream().request();
+                assert!(!String::from_utf8_lossy(&seen.head).contains("evil"), "{:?}", seen.headers);
+                let folded = |name: &str| name.to_lowercase().replace('_', "-");
+                let claimed = folded(line.split(':').next().unwrap());
+                let copies = seen.headers.iter().filter(|(name, _)| folded(name) == claimed).count();
+                assert!(copies <= 1, "{:?}", seen.headers);
             }
-            reply.assert_status(200);
-            let seen = gateway.upstream().request();
-            assert!(!String::from_utf8_lossy(&seen.head).contains("evil"), "{:?}", seen.headers);
-            let folded = |name: &str| name.to_lowercase().replace('_', "-");
-            let claimed = folded(line.split(':').next().unwrap());
-            let copies = seen.headers.iter().filter(|(name, _)| folded(name) == claimed).count();
-            assert!(copies <= 1, "{:?}", seen.headers);
-        }
-    });
+        },
+    );
 }
 
 #[test]
 fn nothing_that_a_connection_header_nominates_removes_our_identity() {
     let gateway = Gateway::start(|_| {});
     let token = gateway.token("application");
-    for nominated in IDENTITY.iter().copied().chain(["Authorization", "Host", "close, X-Customer-Id", "\"X-Customer-Id\""]) {
+    for nominated in
+        IDENTITY.iter().copied().chain(["Authorization", "Host", "close, X-Customer-Id", "\"X-Customer-Id\""])
+    {
         gateway.upstream().forget();
         // HDR-06
         let reply = gateway.send(&Request::get("/v1/applications").bearer(&token).header("Connection", nominated));

@@ -27,14 +27,30 @@ fn malformed_requests_are_refused_and_the_connection_ends() {
         ("a Host with a bad port", b"GET /healthz HTTP/1.1\r\nHost: a:b\r\n\r\n", &[400]),
         ("another authority", b"GET http://evil/healthz HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
         ("absolute form", b"GET http://a/healthz HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
-        ("two lengths", b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", &[400]),
+        (
+            "two lengths",
+            b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+            &[400],
+        ),
         ("a list of lengths", b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\nx", &[400]),
         ("a signed length", b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\nx", &[400]),
         ("a negative length", b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\nx", &[400]),
-        ("a length over 2^53", b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 9007199254740993\r\n\r\nx", &[400, 413]),
+        (
+            "a length over 2^53",
+            b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 9007199254740993\r\n\r\nx",
+            &[400, 413],
+        ),
         ("an unknown coding", b"POST /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: cow\r\n\r\n", &[400, 501]),
-        ("a list of codings", b"POST /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", &[400, 501]),
-        ("HTTP/1.0 chunked", b"POST /healthz HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[400]),
+        (
+            "a list of codings",
+            b"POST /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            &[400, 501],
+        ),
+        (
+            "HTTP/1.0 chunked",
+            b"POST /healthz HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            &[400],
+        ),
         ("a bare LF in a header", b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: y\nZ: y\r\n\r\n", &[400]),
         ("a bare CR in a header", b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: y\rZ: y\r\n\r\n", &[400]),
         ("a NUL in a header", b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n", &[400]),
@@ -54,13 +70,21 @@ fn malformed_requests_are_refused_and_the_connection_ends() {
         ("a lower-case version", b"GET /healthz http/1.1\r\nHost: a\r\n\r\n", &[400]),
         ("TRACE", b"TRACE /healthz HTTP/1.1\r\nHost: a\r\n\r\n", &[405]), // FRM-12
         ("CONNECT", b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", &[400, 405]),
-        ("a long method", b"GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG /healthz HTTP/1.1\r\nHost: a\r\n\r\n", &[400, 501]),
+        (
+            "a long method",
+            b"GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+            &[400, 501],
+        ),
     ];
-    each_row(&cases, |case| case.0.to_owned(), |(name, bytes, statuses)| {
-        let status = raw(&gateway, bytes).unwrap_or_else(|broken| panic!("{name}: {broken:?}"));
-        assert!(statuses.contains(&status), "{name}: {status}, not one of {statuses:?}");
-        gateway.upstream().assert_untouched();
-    });
+    each_row(
+        &cases,
+        |case| case.0.to_owned(),
+        |(name, bytes, statuses)| {
+            let status = raw(&gateway, bytes).unwrap_or_else(|broken| panic!("{name}: {broken:?}"));
+            assert!(statuses.contains(&status), "{name}: {status}, not one of {statuses:?}");
+            gateway.upstream().assert_untouched();
+        },
+    );
 }
 
 #[test]
@@ -68,7 +92,8 @@ fn a_length_beside_chunks_never_goes_upstream() {
     let gateway = Gateway::start(|_| {});
     // FRM-02
     let mut connection = gateway.connect();
-    connection.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    connection
+        .send(b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
     let reply = connection.reply();
     assert!(matches!(reply.status, 200 | 400), "{}", reply.summary());
     connection.assert_closed();
@@ -80,7 +105,8 @@ fn a_length_beside_chunks_never_goes_upstream() {
 #[test]
 fn hosts_of_every_legal_form_are_accepted() {
     let gateway = Gateway::start(|_| {});
-    for host in ["a", "a:80", "api.example.com:8443", "127.0.0.1:8080", "[::1]:8080", "[::1]", "xn--bcher-kva.example"] {
+    for host in ["a", "a:80", "api.example.com:8443", "127.0.0.1:8080", "[::1]:8080", "[::1]", "xn--bcher-kva.example"]
+    {
         gateway.send(&Request::get("/healthz").host(host)).assert_status(200);
     }
 }
@@ -133,7 +159,9 @@ fn more_headers_than_the_limit_are_431() {
     let gateway = Gateway::start(|config| {
         config.limit("header_count: 20");
     });
-    let counted = |count: usize| (1..count).fold(Request::get("/healthz"), |request, number| request.header(&format!("X-{number}"), "y"));
+    let counted = |count: usize| {
+        (1..count).fold(Request::get("/healthz"), |request, number| request.header(&format!("X-{number}"), "y"))
+    };
     gateway.send(&counted(20)).assert_status(200); // 19 and Host
     let mut connection = gateway.connect();
     connection.exchange(&counted(21)).assert_status(431);
@@ -235,7 +263,9 @@ fn only_the_known_expectation_is_met() {
     gateway.upstream().forget();
     for odd in ["y 100-continue", "200-ok", "100-continue, x"] {
         let mut connection = gateway.connect();
-        connection.exchange(&Request::post("/v1/any/x").bearer(&token).header("Expect", odd).body("abcde")).assert_status(417);
+        connection
+            .exchange(&Request::post("/v1/any/x").bearer(&token).header("Expect", odd).body("abcde"))
+            .assert_status(417);
         connection.assert_closed();
     }
     gateway.upstream().assert_untouched();

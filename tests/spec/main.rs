@@ -24,6 +24,17 @@
 
 mod harness;
 
+mod admin;
+mod binding;
+mod cache;
+mod cli;
+mod clients;
+mod corpora;
 mod decision;
+mod errors;
+mod headers;
+mod hygiene;
+mod proxying;
 mod token_endpoint;
+mod token_failures;
 mod userinfo_and_metadata;

@@ -151,19 +151,26 @@ fn a_reply_with_two_readings_is_502() {
     let cases = [
         ("two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nokk"),
         ("a list of lengths", "HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\nokk"),
-        ("length and chunks", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
+        (
+            "length and chunks",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        ),
         ("a bad length", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nok"),
         ("a header without colon", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX\r\n\r\nok"),
         ("a CR in a header", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: a\rSet-Cookie: b\r\n\r\nok"),
         ("no HTTP", "SSH-2.0-OpenSSH_9.2\r\n\r\n"),
     ];
-    each_row(&cases, |case| case.0.to_owned(), |(_, bytes)| {
-        gateway.upstream().once(Answer::ThenClose((*bytes).into()));
-        let request = Request::post("/v1/any/x").bearer(&gateway.token("application")).body("x");
-        let reply = gateway.send(&request);
-        assert_eq!(reply.status, 502, "{}", reply.summary());
-        gateway.send(&Request::get("/healthz")).assert_status(200);
-    });
+    each_row(
+        &cases,
+        |case| case.0.to_owned(),
+        |(_, bytes)| {
+            gateway.upstream().once(Answer::ThenClose((*bytes).into()));
+            let request = Request::post("/v1/any/x").bearer(&gateway.token("application")).body("x");
+            let reply = gateway.send(&request);
+            assert_eq!(reply.status, 502, "{}", reply.summary());
+            gateway.send(&Request::get("/healthz")).assert_status(200);
+        },
+    );
 }
 
 #[test]
@@ -211,9 +218,7 @@ fn a_client_that_goes_away_does_not_harm_the_next() {
     }
     gateway.upstream().forget();
     gateway.send(&Request::get("/healthz")).assert_status(200);
-    await_that("no request is left in flight", || {
-        gateway.metrics().value("scopegate_in_flight_requests", &[]) <= 0.0
-    });
+    await_that("no request is left in flight", || gateway.metrics().value("scopegate_in_flight_requests", &[]) <= 0.0);
 }
 
 #[test]

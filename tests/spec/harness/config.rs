@@ -1,7 +1,7 @@
 use std::{fmt::Write, net::SocketAddr};
 
 /// The routes that every gateway of the tests has unless it asks for others.
-pub const DEFAULT_ROUTES: [&str; 10] = [
+const DEFAULT_ROUTES: [&str; 10] = [
     "{match: POST /v1/applications.create, scope: application}",
     "{match: POST /v1/applications.get, scope: [application.read, application.session], application_id: {body: /applicationId}}",
     "{match: POST /v1/applications.organization.get, scope: [application.read, application.session], application_id: {body: /applicationId}}",

@@ -5,6 +5,7 @@ mod config;
 mod forge;
 mod gateway;
 mod http;
+mod keys;
 mod reply;
 mod request;
 mod upstream;
@@ -15,13 +16,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use config::{Config, DEFAULT_ROUTES};
+pub use config::Config;
 pub use forge::{Forge, b64, b64_standard};
-pub use gateway::{Client, Gateway, Metrics, Output};
+pub use gateway::{Client, Gateway, Output, run};
 pub use http::{Broken, Connection, Framing};
+pub use keys::stolen_key;
 pub use reply::Reply;
 pub use request::{Request, basic, form_urlencode, percent_encode_all};
-pub use upstream::{Answer, Recorded, Steps, Upstream};
+pub use upstream::{Answer, Recorded, Upstream};
 
 /// The customer that every harness client belongs to.
 pub const CUSTOMER: &str = "bits:customer::e0d429f2-635b-418c-8b74-4a554f82c0bc";

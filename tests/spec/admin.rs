@@ -1,0 +1,186 @@
+//! Section 10: metrics, health and the access log; nothing of it on the public listener, and no secret in any of it.
+
+use serde_json::Value;
+
+use crate::harness::{APP, CUSTOMER, Gateway, Request, await_that};
+
+#[test]
+fn every_metric_of_the_contract_that_applies_is_described() {
+    let gateway = Gateway::start(|_| {});
+    let token = gateway.token("application");
+    gateway.send(&Request::get("/v1/applications").bearer(&token)).assert_status(200);
+    gateway.send(&Request::get("/v1/applications")).assert_status(401);
+    for _ in 0..2 {
+        gateway.send(&Request::token("Basic eDp5", "grant_type=client_credentials")).assert_status(401);
+    }
+    let names = [
+        "scopegate_requests_total",
+        "scopegate_request_duration_seconds",
+        "scopegate_upstream_duration_seconds",
+        "scopegate_decisions_total",
+        "scopegate_token_verifications_total",
+        "scopegate_token_cache_hits_total",
+        "scopegate_token_cache_misses_total",
+        "scopegate_token_cache_evictions_total",
+        "scopegate_token_cache_entries",
+        "scopegate_tokens_issued_total",
+        "scopegate_token_requests_total",
+        "scopegate_upstream_requests_total",
+        "scopegate_config_last_reload_success",
+        "scopegate_config_last_reload_timestamp_seconds",
+        "scopegate_in_flight_requests",
+        "scopegate_build_info",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+    ];
+    let scrape = gateway.metrics();
+    let missing: Vec<&str> = names.into_iter().filter(|name| !scrape.has(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn requests_and_decisions_are_counted_by_their_outcome() {
+    let gateway = Gateway::start(|config| {
+        config.route("{match: GET /v1/counted, scope: application, id: counted}");
+    });
+    let token = gateway.token("application");
+    let request = Request::get("/v1/counted");
+    for _ in 0..3 {
+        gateway.send(&request.clone().bearer(&token)).assert_status(200);
+    }
+    gateway.send(&request).assert_status(401);
+    gateway.send(&request.clone().bearer("x")).assert_status(401);
+    let reached = |name: &str, labels: &[(&str, &str)], count: f64| {
+        await_that(&format!("{name} {labels:?} = {count}"), || {
+            (gateway.metrics().value(name, labels) - count).abs() < 0.5
+        });
+    };
+    let requests = |code| [("route", "counted"), ("method", "GET"), ("code", code)];
+    reached("scopegate_requests_total", &requests("200"), 3.0);
+    reached("scopegate_requests_total", &requests("401"), 2.0);
+    let decision =
+        |decision, reason| [("route", "counted"), ("decision", decision), ("reason", reason), ("enforced", "true")];
+    reached("scopegate_decisions_total", &[("route", "counted"), ("decision", "admitted")], 3.0);
+    reached("scopegate_decisions_total", &decision("refused", "missing_token"), 1.0);
+    reached("scopegate_decisions_total", &decision("refused", "malformed"), 1.0);
+    reached("scopegate_request_duration_seconds_count", &[("route", "counted")], 5.0);
+    reached("scopegate_upstream_requests_total", &[("upstream", "applications")], 3.0);
+    reached("scopegate_tokens_issued_total", &[("scope", "application")], 1.0);
+}
+
+#[test]
+fn label_values_come_from_closed_sets() {
+    let gateway = Gateway::start(|_| {});
+    let token = gateway.token("application");
+    let odd = "/v1/any/unheard-of-path-segment";
+    gateway.send(&Request::get(odd).bearer(&token)).assert_status(200);
+    gateway.send(&Request::get("/unheard-of-path-segment")).assert_status(404);
+    gateway.send(&Request::new("UNHEARDOF", odd).bearer(&token)).assert_status(200);
+    gateway.send(&Request::new("UNHEARDOF", "/unheard-of-path-segment")).assert_status(404);
+    gateway.send(&Request::get("/v1/applications").bearer("unheard-of-path-segment")).assert_status(401);
+    await_that("the requests are counted", || {
+        gateway.metrics().value("scopegate_requests_total", &[("code", "404")]) >= 2.0
+    });
+    for (label, value) in gateway.metrics().labels() {
+        let value = value.to_lowercase();
+        assert!(!value.contains("unheard"), "{label}={value}");
+        assert!(!value.contains(&gateway.owner().id.to_lowercase()), "{label}={value}");
+        assert!(!value.contains("e0d429f2"), "{label}={value} names a customer");
+    }
+}
+
+#[test]
+fn health_is_told_without_a_token() {
+    let gateway = Gateway::start(|_| {});
+    for path in ["/livez", "/readyz", "/metrics"] {
+        gateway.admin(path).assert_status(200);
+    }
+    let metrics = gateway.admin("/metrics");
+    assert!(metrics.header("content-type").unwrap().starts_with("text/plain"));
+    gateway.admin("/nope").assert_status(404);
+    assert!(matches!(gateway.admin("/admin/v1/clients").status, 401 | 404));
+}
+
+#[test]
+fn nothing_of_the_admin_listener_is_on_the_public_one() {
+    let gateway = Gateway::start(|_| {});
+    // LEAK-04
+    for path in ["/metrics", "/livez", "/readyz", "/admin", "/admin/v1/clients", "/debug", "/debug/pprof"] {
+        gateway.send(&Request::get(path)).assert_refused(404, "no_route");
+    }
+    gateway.upstream().assert_untouched();
+}
+
+#[test]
+fn an_access_line_tells_the_request() {
+    let gateway = Gateway::start(|config| {
+        config.route(
+            "{match: \"GET /v1/told/{application_id}\", scope: application.session, \
+             application_id: {path: application_id}, id: told}",
+        );
+    });
+    gateway.send(&Request::get(&format!("/v1/told/{APP}?private=query")).bearer(&gateway.session())).assert_status(200);
+    let id = gateway.upstream().request().header("x-request-id").unwrap().to_owned();
+    let line = gateway.access_line(&id);
+    let text = line.to_string();
+    assert!(!text.contains("private"), "the query stands in the log: {text}");
+    let has = |value: &str| line.as_object().unwrap().values().any(|own| own.as_str() == Some(value));
+    for value in [&id, "told", "GET", &format!("/v1/told/{APP}"), "admitted", &gateway.owner().id, CUSTOMER, APP] {
+        assert!(has(value), "{value} is not in {text}");
+    }
+    assert!(line.as_object().unwrap().values().any(|own| *own == Value::from(200)), "{text}");
+}
+
+#[test]
+fn an_access_line_tells_a_refusal_and_its_own_reason() {
+    let gateway = Gateway::start(|_| {});
+    let token = gateway.token("application");
+    let cut = &token[..token.len() - 8];
+    for (request, reason) in [
+        (Request::get("/nope"), "no_route"),
+        (Request::get("/v1//x"), "path"),
+        (Request::get("/v1/applications"), "missing_token"),
+        (Request::get("/v1/applications").bearer("abc"), "malformed"),
+        (Request::get("/v1/applications").bearer(cut), "signature"),
+        (Request::post("/v1/applications.submit").bearer(&gateway.token("application.read")), "insufficient_scope"),
+    ] {
+        let id = gateway.send(&request).json()["request_id"].as_str().unwrap().to_owned();
+        let line = gateway.access_line(&id);
+        let values: Vec<&Value> = line.as_object().unwrap().values().collect();
+        assert!(values.contains(&&Value::from("refused")), "{line}");
+        assert!(values.contains(&&Value::from(reason)), "{reason} is not in {line}");
+    }
+}
+
+#[test]
+fn no_token_and_no_secret_is_written_anywhere() {
+    let gateway = Gateway::start(|config| config.environment = vec![("RUST_LOG".into(), "trace".into())]);
+    let owner = gateway.owner().clone();
+    let (token, session) = (gateway.token("application"), gateway.session());
+    let rotated = gateway.cli(&["client", "rotate-secret", &owner.id, "--json"]);
+    rotated.assert_code(0);
+    let secret = rotated.json()["client_secret"].as_str().unwrap().to_owned();
+    // LEAK-01, LEAK-02
+    let requests = [
+        Request::get("/v1/applications").bearer(&token),
+        Request::get(&format!("/v1/applications?access_token={token}")),
+        Request::get(&format!("/nope?token={token}")),
+        Request::get("/v1/applications").bearer(&token).bearer(&session),
+        Request::get("/v1/applications").bearer(&format!("{token}x")),
+        Request::get(&format!("/v1/applications/{APP}/x")).bearer(&session),
+        Request::post(&format!("/v1/oauth2/token?client_secret={secret}")).form("x"),
+        Request::token(&crate::harness::basic(&owner.id, &secret), "grant_type=password"),
+    ];
+    let mut replies = String::new();
+    for request in &requests {
+        replies += &gateway.send(request).text();
+    }
+    gateway.access_line(gateway.send(&Request::get("/last")).json()["request_id"].as_str().unwrap());
+    let everything = [gateway.log(), gateway.metrics().0, replies].concat();
+    let pieces = [token.rsplit('.').next().unwrap(), session.rsplit('.').next().unwrap(), &owner.secret, &secret];
+    for piece in pieces {
+        assert!(!everything.contains(piece), "a token or a secret was written");
+    }
+    assert!(!everything.contains("eyJ"), "the head of a token was written");
+    assert!(!everything.contains("panicked at"), "a panic");
+}

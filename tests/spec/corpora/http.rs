@@ -1,0 +1,87 @@
+use std::{thread, time::Duration};
+
+use serde_json::Value;
+
+use super::{fill, latin1, rows, text};
+use crate::harness::{Gateway, Recorded};
+
+/// Nine characters, as the lengths in the rows assume.
+const HOST: &str = "127.0.0.1";
+const WORKERS: usize = 4;
+
+#[test]
+fn every_row_of_http_holds() {
+    let Some(rows) = rows("http/requests.jsonl") else { return };
+    let failed: Vec<String> = thread::scope(|scope| {
+        let share = |worker| rows.iter().skip(worker).step_by(WORKERS);
+        let workers: Vec<_> = (0..WORKERS).map(|worker| scope.spawn(move || run(share(worker)))).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    assert!(failed.is_empty(), "{} of {} rows do not hold:\n{}", failed.len(), rows.len(), failed.join("\n"));
+}
+
+/// Sends rows one after the other to a gateway of their own.
+fn run<'r>(rows: impl Iterator<Item = &'r Value>) -> Vec<String> {
+    let gateway = Gateway::start(|config| {
+        config.route("{match: \"* /v1/framed\", scope: application}");
+        config.route("{match: \"* /SMUGGLED\", scope: application}");
+        config.limit("header_timeout: 2s").limit("body_timeout: 1s");
+    });
+    let token = gateway.token("application");
+    let mut failed = Vec::new();
+    for row in rows {
+        gateway.upstream().forget();
+        let authorization = format!("Bearer {token}");
+        let raw = fill(text(row, "raw"), &[("PATH", "/v1/framed"), ("HOST", HOST), ("AUTH", &authorization)]);
+        let statuses = send(&gateway, &latin1(&raw));
+        if let Err(seen) = verdict(text(row, "verdict"), &statuses, &gateway.upstream().requests()) {
+            failed.push(format!(
+                "{} {} ({}): {seen}, replies {statuses:?}",
+                text(row, "id"),
+                text(row, "name"),
+                text(row, "verdict")
+            ));
+        }
+    }
+    failed
+}
+
+/// The statuses of all replies until the connection ends or falls silent.
+fn send(gateway: &Gateway, bytes: &[u8]) -> Vec<u16> {
+    let mut connection = gateway.connect().patient_for(Duration::from_millis(400));
+    connection.send(bytes);
+    let mut statuses = Vec::new();
+    while let Ok(reply) = connection.try_reply() {
+        statuses.push(reply.status);
+    }
+    // What waits for more bytes learns that none will come.
+    connection.finish_sending();
+    while let Ok(reply) = connection.try_reply() {
+        statuses.push(reply.status);
+    }
+    statuses
+}
+
+fn verdict(verdict: &str, statuses: &[u16], requests: &[Recorded]) -> Result<(), String> {
+    let two_framings =
+        |request: &Recorded| request.all("content-length").len() + request.all("transfer-encoding").len() > 1;
+    if let Some(request) = requests.iter().find(|request| two_framings(request)) {
+        return Err(format!("two framings went upstream: {:?}", request.headers));
+    }
+    if requests.iter().any(|request| String::from_utf8_lossy(&request.head).contains("evil")) {
+        return Err("a claimed identity went upstream".to_owned());
+    }
+    let count = requests.len();
+    match verdict {
+        "reject" if count > 0 => Err(format!("{count} requests went upstream")),
+        "reject" if statuses.first().is_some_and(|status| !(400..600).contains(status)) => {
+            Err("not refused".to_owned())
+        }
+        "one" if count > 1 => Err(format!("{count} requests went upstream")),
+        "canary" if requests.iter().any(|request| request.target.contains("SMUGGLED")) => {
+            Err("the smuggled request went upstream".to_owned())
+        }
+        "reject" | "one" | "canary" => Ok(()),
+        other => Err(format!("the verdict {other} is unknown")),
+    }
+}
