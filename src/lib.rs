@@ -1,6 +1,7 @@
 //! scopegate: an authentication gateway. (The map follows with the modules.)
 
 pub mod cache;
+pub mod cli;
 pub mod domain;
 pub mod issuer;
 pub mod policy;

@@ -1,0 +1,9 @@
+//! The command line, one file per command.
+
+pub mod client;
+pub mod context;
+pub mod key;
+pub mod token;
+
+mod table;
+mod time;
