@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod context;
+pub mod demo;
 pub mod key;
 pub mod token;
 

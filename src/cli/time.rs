@@ -10,7 +10,8 @@ pub(super) fn rfc3339(moment: Timestamp) -> String {
 
 /// Year, month and day of the Gregorian calendar, `days` after 1970-01-01.
 ///
-/// Years are counted from March, so that the day that leap years add is their last; the calendar repeats every 400 years.
+/// Years are counted from March, so that the day that leap years add is their last; the calendar repeats every
+/// 400 years.
 const fn date(days: u64) -> (u64, u64, u64) {
     const DAYS_TO_EPOCH: u64 = 719_468; // from 0000-03-01
     const DAYS_PER_CYCLE: u64 = 146_097; // 400 years
