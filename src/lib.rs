@@ -2,9 +2,12 @@
 
 pub mod cache;
 pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod issuer;
 pub mod policy;
 pub mod store;
+pub mod telemetry;
 pub mod token;
 pub mod trust;
+pub mod upstream;

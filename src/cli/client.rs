@@ -4,7 +4,8 @@ use serde::Serialize;
 use url::Url;
 
 use super::{
-    context::{CommandError, Context, Format, FormatFlag},
+    check::Format,
+    context::{CommandError, Context, FormatFlag},
     table::table,
     time::rfc3339,
 };

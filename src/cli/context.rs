@@ -8,6 +8,7 @@ use std::{
 
 use serde::Serialize;
 
+use super::check::Format;
 use crate::{
     domain::Timestamp,
     store::{Actor, Store, StoreError},
@@ -23,15 +24,6 @@ pub struct Context<'a> {
     pub actor: Actor,
     /// Where its answer goes: standard output.
     pub out: &'a mut dyn Write,
-}
-
-/// How an answer is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// One line of JSON.
-    Json,
 }
 
 /// The flag that every command with an answer has.

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    context::{CommandError, Context, Format, FormatFlag},
+    check::Format,
+    context::{CommandError, Context, FormatFlag},
     table::table,
     time::rfc3339,
 };

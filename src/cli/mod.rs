@@ -1,5 +1,7 @@
 //! The command line, one file per command.
 
+/// `scopegate check`
+pub mod check;
 pub mod client;
 pub mod context;
 pub mod demo;

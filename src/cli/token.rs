@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    context::{CommandError, Context, Format, FormatFlag},
+    check::Format,
+    context::{CommandError, Context, FormatFlag},
     time::rfc3339,
 };
 use crate::{
