@@ -1,0 +1,4 @@
+//! `scopegate demo`
+
+/// The API behind the gateway.
+pub mod api;
