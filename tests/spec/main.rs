@@ -3,6 +3,7 @@
 //! | chapter | section of the contract |
 //! |---|---|
 //! | [`token_endpoint`] | 2, 3: issuing tokens |
+//! | [`session_tokens`] | 2, 3: tokens for one application |
 //! | [`userinfo_and_metadata`] | 2: token owner, key set, RFC 8414 and RFC 9728 metadata |
 //! | [`decision`] | 4: path, route, token, scope, in that order |
 //! | [`binding`] | 4: where the application ID stands, and that it is the token's |
@@ -35,6 +36,7 @@ mod errors;
 mod headers;
 mod hygiene;
 mod proxying;
+mod session_tokens;
 mod token_endpoint;
 mod token_failures;
 mod userinfo_and_metadata;

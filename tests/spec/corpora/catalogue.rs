@@ -7,9 +7,9 @@ use crate::harness::{Forge, Gateway, b64, b64_standard, stolen_key};
 
 /// What tokens are forged from: the gateway's own key, an attacker's, and the claims of a genuine token.
 pub struct Material {
-    own: Forge,
-    claims: Map<String, Value>,
-    now: u64,
+    pub(super) own: Forge,
+    pub(super) claims: Map<String, Value>,
+    pub(super) now: u64,
     /// A URL that must not be fetched.
     trap: String,
 }
@@ -47,24 +47,24 @@ impl Material {
         Some(token.into_bytes())
     }
 
-    fn payload(&self) -> String {
+    pub(super) fn payload(&self) -> String {
         Value::from(self.claims.clone()).to_string()
     }
 
-    fn payload_with(&self, name: &str, value: Value) -> String {
+    pub(super) fn payload_with(&self, name: &str, value: Value) -> String {
         let mut claims = self.claims.clone();
         claims.insert(name.to_owned(), value);
         Value::from(claims).to_string()
     }
 
-    fn payload_without(&self, name: &str) -> String {
+    pub(super) fn payload_without(&self, name: &str) -> String {
         let mut claims = self.claims.clone();
         claims.remove(name).expect("the claim is there");
         Value::from(claims).to_string()
     }
 
     /// The usual header with one member set, or removed by JSON `null` in `remove`.
-    fn header_with(&self, name: &str, value: Value) -> String {
+    pub(super) fn header_with(&self, name: &str, value: Value) -> String {
         let mut header: Map<String, Value> = serde_json::from_str(&self.own.header()).unwrap();
         header.insert(name.to_owned(), value);
         Value::from(header).to_string()
@@ -80,11 +80,11 @@ impl Material {
         json!({"typ": "at+jwt", "alg": algorithm, "kid": kid}).to_string()
     }
 
-    fn signed(&self, payload: impl AsRef<[u8]>) -> String {
+    pub(super) fn signed(&self, payload: impl AsRef<[u8]>) -> String {
         self.own.token(&self.own.header(), payload)
     }
 
-    fn genuine(&self) -> String {
+    pub(super) fn genuine(&self) -> String {
         self.signed(self.payload())
     }
 
@@ -287,125 +287,6 @@ impl Material {
             _ => return None,
         };
         Some(Forge::hmac(hash, &secret, &Self::header_of(algorithm, &json!(self.own.kid)), &self.payload()))
-    }
-
-    /// The payload of a row of group `claims`.
-    fn claims(&self, name: &str) -> Option<String> {
-        let (now, iss) = (self.now, self.claims["iss"].as_str()?);
-        let exp = |value: Value| self.payload_with("exp", value);
-        let text = |name: &str, value: String| self.payload_with(name, value.into());
-        Some(match name {
-            "control-valid" => self.payload(),
-            "exp-past-1s" => exp(json!(now - 1)),
-            "exp-past-61s" => exp(json!(now - 61)),
-            "exp-past-1h" => exp(json!(now - 3600)),
-            "exp-zero" => exp(json!(0)),
-            "exp-negative" => exp(json!(-1)),
-            "exp-string" => exp(json!((now + 600).to_string())),
-            "exp-string-never" => exp(json!("never")),
-            "exp-null" => exp(Value::Null),
-            "exp-list" => exp(json!([now + 600])),
-            "exp-object" => exp(json!({"$gt": 0})),
-            "exp-float" => {
-                self.payload().replace(&format!("\"exp\":{}", self.claims["exp"]), &format!("\"exp\":{now}600.5"))
-            }
-            "exp-1e30" => exp(json!(1e30)),
-            "exp-far-2^63" => exp(json!(1_u64 << 63)),
-            "exp-ms" => exp(json!((now + 600) * 1000)),
-            "exp-missing" => self.payload_without("exp"),
-            "nbf-future" => self.payload_with("nbf", json!(now + 3600)),
-            "nbf-string-future" => text("nbf", (now + 3600).to_string()),
-            "nbf-null" => self.payload_with("nbf", Value::Null),
-            "nbf-5s" => self.payload_with("nbf", json!(now + 5)),
-            "iat-future" => self.payload_with("iat", json!(now + 3600)),
-            "iss-other" => text("iss", "https://evil.example".into()),
-            "iss-missing" => self.payload_without("iss"),
-            "iss-array" => self.payload_with("iss", json!(["https://evil.example", iss])),
-            "iss-slash" => text("iss", format!("{iss}/")),
-            "iss-upper" => text("iss", iss.to_uppercase()),
-            "iss-prefix" => text("iss", format!("{iss}.evil.example")),
-            "aud-other" => text("aud", "other-api".into()),
-            "aud-missing" => self.payload_without("aud"),
-            "aud-empty" => text("aud", String::new()),
-            "aud-nested" => self.payload_with("aud", json!([["applications-api"]])),
-            "aud-prefix" => text("aud", "applications-api-internal".into()),
-            "aud-list-with-ours" => self.payload_with("aud", json!(["other-api", "applications-api"])),
-            "dup-exp" => self.payload().replacen('{', "{\"exp\":1,", 1),
-            "case-exp" => self.payload_without("exp").replacen('{', &format!("{{\"Exp\":{},", now + 600), 1),
-            _ => return None,
-        })
-    }
-
-    fn with_scope(&self, name: &str) -> Option<String> {
-        let scope = match name.strip_prefix("scope-")? {
-            "missing" => return Some(self.signed(self.payload_without("scope"))),
-            "list" => json!(["application"]),
-            "empty" => json!(""),
-            "super" => json!("application.super"),
-            "prefix" => json!("app"),
-            "upper" => json!("APPLICATION"),
-            "comma" => json!("application,application.read"),
-            "tab" => json!("application.read\tapplication"),
-            "int" => json!(1),
-            "object" => json!({"application": true}),
-            "multi" => json!("application.read application"),
-            _ => return None,
-        };
-        Some(self.signed(self.payload_with("scope", scope)))
-    }
-
-    fn with_header(&self, name: &str) -> Option<String> {
-        let extended = |members: &str| self.own.header().replacen('{', &format!("{{{members},"), 1);
-        let header = match name {
-            "crit-unknown" => extended(r#""crit":["unknown"],"unknown":1"#),
-            "crit-empty" => extended(r#""crit":[]"#),
-            "crit-string" => extended(r#""crit":"exp""#),
-            "crit-std" => extended(r#""crit":["alg"]"#),
-            "crit-missing-member" => extended(r#""crit":["exp"]"#),
-            "b64-false" => extended(r#""crit":["b64"],"b64":false"#),
-            "b64-false-nocrit" => extended(r#""b64":false"#),
-            "zip" => extended(r#""zip":"DEF""#),
-            "typ-id" => self.header_with("typ", "id+jwt".into()),
-            "typ-jose-json" => self.header_with("typ", "JOSE+JSON".into()),
-            "typ-number" => self.header_with("typ", 1.into()),
-            "cty-jwt" => extended(r#""cty":"JWT""#),
-            "dup-alg-rev" => self.own.header().replace('}', r#","alg":"none"}"#),
-            "dup-alg" => extended(r#""alg":"none""#),
-            _ => return None,
-        };
-        Some(self.own.token(&header, self.payload()))
-    }
-
-    fn with_payload(&self, name: &str) -> Option<String> {
-        let payload = self.payload();
-        let bytes = match name {
-            "jws-in-jws" => self.genuine().into_bytes(),
-            "payload-array" => format!("[{payload}]").into_bytes(),
-            "payload-string" => Value::from(payload).to_string().into_bytes(),
-            "payload-empty" => Vec::new(),
-            "payload-bad-utf8" => [b"{\"x\":\"\xff\xfe\",".as_slice(), &payload.as_bytes()[1..]].concat(),
-            "payload-trailing" => format!("{payload}{{}}").into_bytes(),
-            _ => return None,
-        };
-        Some(self.signed(bytes))
-    }
-
-    /// Claims that are copied to headers, with content that headers cannot or should not hold.
-    fn with_identity(&self, name: &str) -> Option<String> {
-        let value = match name.strip_prefix("sub-")? {
-            "crlf" => json!("a\r\nX-Evil: 1"),
-            "nul" => json!("a\0b"),
-            "emoji" => json!("\u{1f600}"),
-            "long" => json!("a".repeat(1200)),
-            "comma" => json!("a, b"),
-            "object" => json!({"a": 1}),
-            _ => return None,
-        };
-        let mut claims = self.claims.clone();
-        for claim in ["sub", "client_id", "customer_id"] {
-            claims.insert(claim.to_owned(), value.clone());
-        }
-        Some(self.signed(Value::from(claims).to_string()))
     }
 }
 

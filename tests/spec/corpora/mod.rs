@@ -3,6 +3,7 @@
 
 mod basic;
 mod catalogue;
+mod catalogue_claims;
 mod headers;
 mod http;
 mod json;
