@@ -5,9 +5,8 @@ use url::Url;
 
 use super::{
     check::Format,
-    context::{CommandError, Context, FormatFlag},
+    context::{CommandError, Context, FormatFlag, rfc3339},
     table::table,
-    time::rfc3339,
 };
 use crate::{
     domain::{Catalogue, ClientId, ClientSecret, CustomerId, ScopeName, SecretHash},

@@ -9,4 +9,3 @@ pub mod key;
 pub mod token;
 
 mod table;
-mod time;
