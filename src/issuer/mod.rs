@@ -17,7 +17,7 @@ use http::{HeaderMap, Method};
 
 pub use client_credentials::is_allowed_redirect;
 pub use failures::{FailureLimits, Rate};
-pub use reply::{Reply, TokenResult};
+pub use reply::{Reply, TokenResult, form_too_large};
 
 use crate::{
     domain::{Catalogue, ClientId, CustomerId, HashingKey, Principal, ScopeSet, SecretHash, Timestamp},
