@@ -135,13 +135,15 @@ fn an_access_line_tells_the_request() {
 fn an_access_line_tells_a_refusal_and_its_own_reason() {
     let gateway = Gateway::start(|_| {});
     let token = gateway.token("application");
-    let cut = &token[..token.len() - 8];
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    let middle = if signature[40..].starts_with('A') { 'B' } else { 'A' };
+    let changed = format!("{message}.{}{middle}{}", &signature[..40], &signature[41..]);
     for (request, reason) in [
         (Request::get("/nope"), "no_route"),
         (Request::get("/v1//x"), "path"),
         (Request::get("/v1/applications"), "missing_token"),
         (Request::get("/v1/applications").bearer("abc"), "malformed"),
-        (Request::get("/v1/applications").bearer(cut), "signature"),
+        (Request::get("/v1/applications").bearer(&changed), "signature"),
         (Request::post("/v1/applications.submit").bearer(&gateway.token("application.read")), "insufficient_scope"),
     ] {
         let id = gateway.send(&request).json()["request_id"].as_str().unwrap().to_owned();

@@ -4,9 +4,8 @@ use std::{fs, time::Duration};
 
 use tempfile::TempDir;
 
-use crate::harness::{CUSTOMER, Config, Gateway, Output, Request, free_address, run, within};
+use crate::harness::{CUSTOMER, Config, Gateway, Output, free_address, run, within};
 
-const GRANT: &str = "grant_type=client_credentials";
 /// How soon a running gateway sees what a command changed.
 const SOON: Duration = Duration::from_millis(1500);
 
@@ -142,7 +141,7 @@ fn generated_credentials_have_the_promised_form() {
 fn a_running_gateway_sees_the_life_of_a_client_within_a_second() {
     let gateway = Gateway::start(|_| {});
     let client = gateway.client("application");
-    let status = |authorization: &str| gateway.send(&Request::token(authorization, GRANT)).status;
+    let status = |authorization: &str| gateway.probe(authorization);
     assert_eq!(status(&client.basic()), 200);
 
     let rotated = gateway.cli(&["client", "rotate-secret", &client.id, "--json"]);
@@ -182,7 +181,7 @@ fn a_token_can_be_inspected_but_is_not_shown() {
     let gateway = Gateway::start(|_| {});
     let token = gateway.session();
     let mut child = Command::new(env!("CARGO_BIN_EXE_scopegate"))
-        .args(["token", "inspect", "-"])
+        .args(["token", "inspect"])
         .current_dir(gateway.folder())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

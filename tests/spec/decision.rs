@@ -49,7 +49,7 @@ fn an_unknown_path_is_404_with_and_without_token() {
         "/nope",
         "/",
         "/V1/applications",
-        "/v1/applications.json",
+        "/v1/search.json",
         "/v1/applications/",
         "/metrics",
         "/admin",

@@ -298,13 +298,18 @@ fn small_refused_bodies_leave_the_connection_open() {
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_order() {
+fn pipelined_requests_are_answered_in_order_until_the_connection_ends() {
     let gateway = Gateway::start(|_| {});
     let mut connection = gateway.connect();
     let pipelined = ["/healthz", "/nope", "/healthz"].map(|target| Request::get(target).bytes("h")).concat();
     connection.send(pipelined);
-    for status in [200, 404, 200] {
-        connection.reply().assert_status(status);
+    connection.reply().assert_status(200);
+    for status in [404, 200] {
+        // A server may close instead (RFC 9112 section 9.3.2); it may not answer anything else.
+        match connection.try_reply() {
+            Ok(reply) => reply.assert_status(status),
+            Err(broken) => return assert_eq!(broken, Broken::Closed),
+        };
     }
 }
 

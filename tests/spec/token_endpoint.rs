@@ -116,7 +116,7 @@ fn unknown_wrong_and_disabled_clients_are_told_the_same_bytes() {
     let gateway = Gateway::start(|_| {});
     let disabled = gateway.client("application");
     gateway.cli(&["client", "disable", &disabled.id]).assert_code(0);
-    crate::harness::await_that("the client is disabled", || ask(&gateway, &disabled, GRANT).status == 401);
+    crate::harness::await_that("the client is disabled", || gateway.probe(&disabled.basic()) == 401);
     let owner = gateway.owner();
     let replies: Vec<(Vec<u8>, Vec<(String, String)>)> = [
         basic(&owner.id, "wrong"), // TOK-04
