@@ -1,6 +1,5 @@
 use std::sync::{Arc, atomic::Ordering};
 
-use bytes::Bytes;
 use http::{HeaderMap, Method, header};
 use pingora::{Result, http::RequestHeader, proxy::Session};
 
@@ -10,9 +9,9 @@ use super::{
     context::{Admitted, BodyState, RequestContext},
 };
 use crate::{
-    domain::{Principal, Reason},
+    domain::{Catalogue, Principal, Reason},
     issuer::Endpoint,
-    policy::{Access, Enforcement, Found, Grant, Parts, RequestTarget, Route, bind, grant},
+    policy::{Access, Enforcement, Found, Grant, Parts, RequestTarget, Route, decide, grant},
     telemetry::{Decision, Subject},
     token::{Credentials, bearer, names_token},
 };
@@ -79,10 +78,14 @@ impl Gateway {
         };
         let need = BodyNeed::of(session.req_header(), &candidate);
         let (state, judged) = match need {
-            BodyNeed::None => (BodyState::Unread, judge_body(session.req_header(), &candidate, need, b"")),
+            BodyNeed::None => {
+                (BodyState::Unread, judge_body(session.req_header(), &candidate, &self.catalogue, need, b""))
+            }
             BodyNeed::FormToken | BodyNeed::Application => match body::preread(session).await? {
                 Preread::TooLarge => (BodyState::Judged, Err(Reason::BodyTooLarge)),
-                Preread::Whole(body) => (BodyState::Judged, judge_body(session.req_header(), &candidate, need, &body)),
+                Preread::Whole(body) => {
+                    (BodyState::Judged, judge_body(session.req_header(), &candidate, &self.catalogue, need, &body))
+                }
             },
         };
         let Candidate { route, identity } = candidate;
@@ -215,10 +218,9 @@ enum BodyNeed {
 impl BodyNeed {
     fn of(header: &RequestHeader, Candidate { route, identity }: &Candidate) -> Self {
         match identity {
-            Identity::Anonymous => Self::None,
             Identity::Bound(_) if route.application.body.is_some() => Self::Application,
             Identity::Free(_) | Identity::Bound(_) if is_form(header) => Self::FormToken,
-            Identity::Free(_) | Identity::Bound(_) => Self::None,
+            Identity::Anonymous | Identity::Free(_) | Identity::Bound(_) => Self::None,
         }
     }
 }
@@ -234,12 +236,18 @@ fn is_form(header: &RequestHeader) -> bool {
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Step 5, and what is left of step 3: everything that needs the body.
-fn judge_body(header: &RequestHeader, candidate: &Candidate, need: BodyNeed, body: &[u8]) -> Result<(), Reason> {
+fn judge_body(
+    header: &RequestHeader,
+    candidate: &Candidate,
+    catalogue: &Catalogue,
+    need: BodyNeed,
+    body: &[u8],
+) -> Result<(), Reason> {
     if need == BodyNeed::FormToken && names_token(&String::from_utf8_lossy(body)) {
         return Err(Reason::InvalidRequest);
     }
     let Identity::Bound(principal) = &candidate.identity else { return Ok(()) };
-    let application = principal.application.as_ref().ok_or(Reason::Claims)?;
     let target = RequestTarget::parse(header.raw_path()).map_err(|_| Reason::Path)?;
-    bind(application, &candidate.route.application, &Parts { target, headers: &header.headers, body })
+    let parts = Parts { target, headers: &header.headers, body };
+    decide(&candidate.route, principal, catalogue, &parts)
 }
