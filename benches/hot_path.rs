@@ -1,5 +1,7 @@
 //! Micro-benchmarks of the steps that every request takes, and of the two that only some take: verify and issue.
 
+#![expect(missing_docs, reason = "criterion's macros make undocumented functions")]
+
 use std::{hint::black_box, sync::Arc};
 
 use criterion::{Criterion, criterion_group, criterion_main};
