@@ -10,8 +10,8 @@ use scopegate::{
     cache::{Bounds, TokenCache},
     domain::{Catalogue, ClientId, CustomerId, Principal, ScopeSet, Timestamp, TokenId},
     policy::{
-        Access, ApplicationPlaces, Enforcement, Found, HeadLimits, JsonPointer, Parts, PathPattern, RequestTarget, Route,
-        RouteId, RouteTable, TokenForwarding, UpstreamId, check_head, decide, head_end,
+        Access, ApplicationPlaces, Enforcement, Found, HeadLimits, JsonPointer, Parts, PathPattern, RequestTarget,
+        Route, RouteId, RouteTable, TokenForwarding, UpstreamId, check_head, decide, head_end,
     },
     token::{Algorithm, Grant, PrivateKey, SessionClaims, SigningKey, bearer, issue},
     trust::{Standing, Trust, TrustedKey},
@@ -118,8 +118,7 @@ fn cache_hit(criterion: &mut Criterion) {
     let key = SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).expect("a fresh key");
     let (trust, token) = (trust(&key), token(&key, None));
     let negative_ttl = std::time::Duration::from_secs(5);
-    let cache =
-        TokenCache::new(Bounds { entries: 100_000, memory: 64 << 20, negative_entries: 20_000, negative_ttl });
+    let cache = TokenCache::new(Bounds { entries: 100_000, memory: 64 << 20, negative_entries: 20_000, negative_ttl });
     let ask = || {
         let recheck = |principal: &Principal| trust.recheck(principal, NOW);
         cache.principal(black_box(&token), NOW, recheck, || trust.verify(&token, NOW))

@@ -3,7 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use http::{HeaderName, HeaderValue, header};
-use pingora::{Result, http::RequestHeader, proxy::Session};
+use pingora::{
+    Error,
+    ErrorType::InvalidHTTPHeader,
+    Result,
+    http::{RequestHeader, ResponseHeader},
+    proxy::Session,
+};
 
 use super::context::{Admitted, BodyState, RequestId};
 use crate::{domain::Principal, policy::TokenForwarding};
@@ -26,6 +32,33 @@ pub(super) fn prepare(
     upstream.insert_header("X-Request-Id", id.header_value())?;
     state_origin(session, upstream)
 }
+
+/// What a client may see of a reply: one length at most, and nothing that was meant for this hop (RFC 9110 section 7.6.1).
+pub(super) fn check_reply(reply: &mut ResponseHeader) -> Result<()> {
+    if reply.headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Error::explain(InvalidHTTPHeader, "the reply has more than one length").into_up());
+    }
+    let nominated = reply.headers.get_all(header::CONNECTION).iter().filter_map(|names| names.to_str().ok());
+    let nominated = nominated.flat_map(|names| names.split(',')).filter_map(|name| name.trim().parse().ok());
+    // `close` and `keep-alive` are what nearly every reply says; the one is no field, the other in our list.
+    let nominated: Vec<HeaderName> =
+        nominated.filter(|name| *name != header::CONTENT_LENGTH && *name != "close" && *name != "keep-alive").collect();
+    for name in nominated.iter().chain(&HOP_BY_HOP) {
+        // Framing is pingora's.
+        if *name != header::TRANSFER_ENCODING && *name != header::CONNECTION {
+            reply.remove_header(name);
+        }
+    }
+    Ok(())
+}
+
+/// Fields of a reply that concern one connection, named or not.
+const HOP_BY_HOP: [HeaderName; 4] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TRAILER,
+    header::UPGRADE,
+];
 
 fn strip(upstream: &mut RequestHeader, token: TokenForwarding) {
     let forged: Vec<HeaderName> =

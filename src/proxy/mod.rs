@@ -22,7 +22,7 @@ use pingora::{
     Error, ErrorSource,
     ErrorType::{ConnectTimedout, HTTPStatus, ReadTimedout, TLSHandshakeTimedout, WriteTimedout},
     Result,
-    http::RequestHeader,
+    http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
     proxy::{FailToProxy, ProxyHttp, Session},
     upstreams::peer::HttpPeer,
@@ -122,6 +122,15 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         headers::prepare(session, upstream, ctx.progress.admitted()?, &ctx.id)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        reply: &mut ResponseHeader,
+        _ctx: &mut RequestContext,
+    ) -> Result<()> {
+        headers::check_reply(reply)
     }
 
     async fn request_body_filter(
