@@ -22,6 +22,9 @@
 
 // Tests may unwrap, read clocks, and have no readers of their documentation.
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods, clippy::missing_panics_doc, dead_code)]
+// Matters of taste that read well in a table or a builder.
+#![allow(clippy::format_push_string, clippy::redundant_closure_for_method_calls, clippy::redundant_closure)]
+#![allow(clippy::semicolon_if_nothing_returned, clippy::type_complexity)]
 
 mod harness;
 

@@ -82,10 +82,7 @@ pub fn latin1(text: &str) -> Vec<u8> {
 
 /// The alternatives of an `expect` value, each a status and perhaps an error code.
 pub fn alternatives(row: &Value) -> Vec<(u16, Option<String>)> {
-    let expect = match &row["expect"] {
-        Value::Number(status) => status.to_string(),
-        other => other.as_str().expect("text").to_owned(),
-    };
+    let expect = row["expect"].as_str().map_or_else(|| row["expect"].to_string(), ToOwned::to_owned);
     let alternative = |text: &str| {
         let mut words = text.split(' ');
         (words.next().unwrap().parse().expect("a status"), words.next().map(ToOwned::to_owned))

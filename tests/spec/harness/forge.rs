@@ -140,7 +140,11 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     match u8::try_from(length) {
         Ok(short) if short < 0x80 => bytes.push(short),
         Ok(long) => bytes.extend([0x81, long]),
-        Err(_) => bytes.extend([0x82, u8::try_from(length >> 8).expect("below 64 KiB"), (length & 0xff) as u8]),
+        Err(_) => bytes.extend([
+            0x82,
+            u8::try_from(length >> 8).expect("below 64 KiB"),
+            u8::try_from(length & 0xff).expect("one byte"),
+        ]),
     }
     bytes.extend_from_slice(content);
     bytes
