@@ -1,11 +1,21 @@
 //! May this request pass? No I/O, no clock, no pingora.
 
+mod binding;
+mod decide;
+mod head;
 mod json;
+mod path;
 mod pattern;
+mod query;
 mod route;
 
+pub use binding::{Parts, bind};
+pub use decide::{Grant, decide, grant};
+pub use head::{HeadLimits, MAX_TARGET, Violation, check_head, head_end};
 pub use json::{Ambiguous, JsonPointer, find_string};
+pub use path::{PathError, RequestTarget};
 pub use pattern::{MethodPattern, PathPattern, PatternError};
+pub use query::decode_form;
 pub use route::{
     Access, ApplicationPlaces, Enforcement, Found, Route, RouteConflict, RouteId, RouteTable, TokenForwarding,
     UpstreamId,

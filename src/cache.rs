@@ -1,0 +1,277 @@
+//! Verified tokens, kept by a keyed digest of the whole token; the token itself is not kept.
+//!
+//! The cache saves the signature check and nothing else: whether a principal still stands is asked on every hit, and
+//! scope and binding are decided on each request. moka's own expiry only frees memory.
+
+use std::{
+    hash::{BuildHasherDefault, Hash, Hasher},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::hmac;
+use moka::{Expiry, sync::Cache};
+
+use crate::domain::{Principal, Reason, Timestamp, random_bytes};
+
+/// Bounds of a [`TokenCache`].
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Most verified tokens kept.
+    pub entries: u64,
+    /// Most memory used for them, in bytes.
+    pub memory: u64,
+    /// Most refused tokens remembered; they never push out verified ones.
+    pub negative_entries: u64,
+    /// How long a refusal is remembered.
+    pub negative_ttl: Duration,
+}
+
+/// How a token came by its principal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// It was verified before.
+    Hit,
+    /// It was verified, or refused, just now.
+    Miss,
+}
+
+/// The cache of verified tokens and, apart from it, of lately refused ones.
+pub struct TokenCache {
+    digest_key: hmac::Key,
+    verified: Cache<Digest, Arc<Entry>, PassThrough>,
+    refused: Cache<Digest, Reason, PassThrough>,
+}
+
+struct Entry {
+    principal: Arc<Principal>,
+    /// What it weighs against the memory bound, in bytes.
+    weight: u32,
+    /// When it may be forgotten, counted from its verification.
+    lives_for: Duration,
+}
+
+impl TokenCache {
+    /// An empty cache under a fresh digest key.
+    pub fn new(bounds: Bounds) -> Self {
+        // Each entry weighs at least its share, so that the weight bounds the entries as well.
+        let share = u32::try_from(bounds.memory / bounds.entries.max(1)).unwrap_or(u32::MAX);
+        let verified = Cache::builder()
+            .max_capacity(bounds.memory)
+            .weigher(move |_: &Digest, entry: &Arc<Entry>| entry.weight.max(share))
+            .expire_after(UntilExpired)
+            .build_with_hasher(PassThrough::default());
+        let refused = Cache::builder()
+            .max_capacity(bounds.negative_entries)
+            .time_to_live(bounds.negative_ttl)
+            .build_with_hasher(PassThrough::default());
+        Self { digest_key: hmac::Key::new(hmac::HMAC_SHA256, &random_bytes::<32>()), verified, refused }
+    }
+
+    /// The principal of `token`: kept, and then asked of `recheck`, or verified by `verify` and kept until it expires.
+    pub fn principal(
+        &self,
+        token: &str,
+        now: Timestamp,
+        recheck: impl FnOnce(&Principal) -> Result<(), Reason>,
+        verify: impl FnOnce() -> Result<Principal, Reason>,
+    ) -> (Lookup, Result<Arc<Principal>, Reason>) {
+        let digest = self.digest(token);
+        if let Some(entry) = self.verified.get(&digest) {
+            return (Lookup::Hit, recheck(&entry.principal).map(|()| Arc::clone(&entry.principal)));
+        }
+        if let Some(reason) = self.refused.get(&digest) {
+            return (Lookup::Hit, Err(reason));
+        }
+        let verified = verify().map(Arc::new);
+        match &verified {
+            Ok(principal) => self.verified.insert(digest, Arc::new(Entry::of(principal, now))),
+            Err(reason) if is_lasting(*reason) => self.refused.insert(digest, *reason),
+            Err(_) => {}
+        }
+        (Lookup::Miss, verified)
+    }
+
+    /// Forgets refusals: a key they were missing may be there now.
+    pub fn forget_refusals(&self) {
+        self.refused.invalidate_all();
+    }
+
+    /// How many verified tokens are kept, give or take those not yet swept out.
+    pub fn entries(&self) -> u64 {
+        self.verified.entry_count()
+    }
+
+    fn digest(&self, token: &str) -> Digest {
+        let tag = hmac::sign(&self.digest_key, token.as_bytes());
+        let mut digest = [0; 32];
+        digest.copy_from_slice(tag.as_ref());
+        Digest(digest)
+    }
+}
+
+/// Whether a refusal stays true: an expired token is told so each time, and a claim's time may still come.
+const fn is_lasting(reason: Reason) -> bool {
+    matches!(reason, Reason::Malformed | Reason::Signature | Reason::UnknownKey)
+}
+
+impl Entry {
+    fn of(principal: &Arc<Principal>, now: Timestamp) -> Self {
+        let texts = principal.client.as_bytes().len()
+            + principal.customer.as_bytes().len()
+            + principal.scope_text.len()
+            + principal.key.as_bytes().len()
+            + principal.application.as_ref().map_or(0, |application| application.as_bytes().len())
+            + principal.token.as_ref().map_or(0, |token| token.as_bytes().len());
+        let weight = size_of::<Principal>() + size_of::<Self>() + texts + OVERHEAD;
+        Self {
+            principal: Arc::clone(principal),
+            weight: u32::try_from(weight).unwrap_or(u32::MAX),
+            lives_for: Duration::from_secs(principal.expires_at.since(now) + GRACE),
+        }
+    }
+}
+
+/// What one entry costs beside its own values: moka's key, deque nodes and timers, reference counts and the allocator's
+/// rounding. Measured by filling a cache (see the memory test of `tests/spec/cache.rs`).
+const OVERHEAD: usize = 512;
+
+/// Seconds an entry is kept beyond `exp`: clock skew is judged on the hit, not here.
+const GRACE: u64 = 300;
+
+struct UntilExpired;
+
+impl Expiry<Digest, Arc<Entry>> for UntilExpired {
+    fn expire_after_create(&self, _: &Digest, entry: &Arc<Entry>, _: Instant) -> Option<Duration> {
+        Some(entry.lives_for)
+    }
+}
+
+/// HMAC-SHA-256 of a token under a key of this process: nobody outside can choose where an entry lands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Digest([u8; 32]);
+
+impl Hash for Digest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (first, _) = self.0.split_first_chunk().expect("a digest has 32 bytes");
+        state.write_u64(u64::from_le_bytes(*first));
+    }
+}
+
+/// Hands on the digest's first bytes: they are as good as any hash of them.
+type PassThrough = BuildHasherDefault<FirstBytes>;
+
+#[derive(Default)]
+struct FirstBytes(u64);
+
+impl Hasher for FirstBytes {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a Digest writes one u64");
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::domain::{ClientId, CustomerId, KeyId, ScopeSet};
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
+
+    fn cache(entries: u64) -> TokenCache {
+        let negative_ttl = Duration::from_secs(5);
+        TokenCache::new(Bounds { entries, memory: entries * 1024, negative_entries: 10, negative_ttl })
+    }
+
+    fn principal() -> Principal {
+        Principal {
+            client: ClientId::parse("client").unwrap(),
+            customer: CustomerId::parse("customer").unwrap(),
+            scopes: ScopeSet::EMPTY,
+            scope_text: HeaderValue::from_static("application"),
+            application: None,
+            token: None,
+            key: KeyId::parse("key").unwrap(),
+            not_before: None,
+            expires_at: NOW.plus(3600),
+        }
+    }
+
+    #[test]
+    fn a_token_is_verified_once_and_rechecked_on_every_hit() {
+        let cache = cache(10);
+        let (verified, rechecked) = (Cell::new(0), Cell::new(0));
+        let ask = |token: &str| {
+            let recheck = |_: &Principal| {
+                rechecked.set(rechecked.get() + 1);
+                Ok(())
+            };
+            let verify = || {
+                verified.set(verified.get() + 1);
+                Ok(principal())
+            };
+            cache.principal(token, NOW, recheck, verify).0
+        };
+        assert_eq!([ask("a"), ask("a"), ask("b"), ask("a")], [Lookup::Miss, Lookup::Hit, Lookup::Miss, Lookup::Hit]);
+        assert_eq!((verified.get(), rechecked.get()), (2, 2));
+    }
+
+    #[test]
+    fn a_hit_that_no_longer_stands_is_refused() {
+        let cache = cache(10);
+        cache.principal("a", NOW, |_| Ok(()), || Ok(principal())).1.unwrap();
+        for reason in [Reason::Expired, Reason::Revoked, Reason::UnknownKey] {
+            let verify = || unreachable!("the token is kept");
+            assert_eq!(cache.principal("a", NOW, |_| Err(reason), verify), (Lookup::Hit, Err(reason)));
+        }
+    }
+
+    #[test]
+    fn only_lasting_refusals_are_remembered_and_all_can_be_forgotten() {
+        for (reason, remembered) in [
+            (Reason::Malformed, true),
+            (Reason::Signature, true),
+            (Reason::UnknownKey, true),
+            (Reason::Expired, false),
+            (Reason::NotYetValid, false),
+            (Reason::Claims, false),
+            (Reason::Revoked, false),
+        ] {
+            let cache = cache(10);
+            let ask = |then| cache.principal("a", NOW, |_| Ok(()), || then);
+            assert_eq!(ask(Err(reason)), (Lookup::Miss, Err(reason)));
+            assert_eq!(ask(Err(reason)).0, if remembered { Lookup::Hit } else { Lookup::Miss }, "{reason:?}");
+            cache.forget_refusals();
+            assert!(ask(Ok(principal())).1.is_ok(), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn entries_are_bounded_and_refusals_do_not_push_them_out() {
+        let cache = cache(100);
+        for n in 0..1000 {
+            cache.principal(&format!("good{n}"), NOW, |_| Ok(()), || Ok(principal())).1.unwrap();
+        }
+        cache.verified.run_pending_tasks();
+        assert!((1..=100).contains(&cache.entries()), "{}", cache.entries());
+        let kept = cache.entries();
+        for n in 0..1000 {
+            let _ = cache.principal(&format!("bad{n}"), NOW, |_| Ok(()), || Err(Reason::Malformed));
+        }
+        cache.verified.run_pending_tasks();
+        cache.refused.run_pending_tasks();
+        assert_eq!(cache.entries(), kept);
+        assert!(cache.refused.entry_count() <= 10);
+    }
+}

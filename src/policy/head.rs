@@ -1,0 +1,418 @@
+//! The HTTP/1.1 request head as it came off the wire (RFC 9112), judged before any parser has normalised it.
+
+use crate::domain::Reason;
+
+/// Longest request target accepted, in bytes.
+pub const MAX_TARGET: usize = 8 * 1024;
+/// Longest method accepted, in bytes.
+pub const MAX_METHOD: usize = 32;
+/// Longest declared body: the largest integer that every JSON and JavaScript peer reads alike.
+const MAX_CONTENT_LENGTH: u64 = 1 << 53;
+
+/// Bounds on a request head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// The whole head with its final empty line, in bytes.
+    pub bytes: usize,
+    /// Header lines.
+    pub lines: usize,
+}
+
+/// Why a head is refused, and its connection closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// A line that does not end with CRLF.
+    #[error("a line does not end with CRLF")]
+    LineEnding,
+    /// The first line is not `METHOD target HTTP/1.x` with single spaces.
+    #[error("the request line is malformed")]
+    RequestLine,
+    /// A method of more than 32 bytes.
+    #[error("the method is not known")]
+    Method,
+    /// `TRACE` or `CONNECT`.
+    #[error("the method is not allowed")]
+    MethodRefused,
+    /// Another protocol version than HTTP/1.0 and HTTP/1.1.
+    #[error("the protocol version is not supported")]
+    Version,
+    /// The target does not begin with `/`, or holds a control character.
+    #[error("the request target is not in origin-form")]
+    Target,
+    /// A target of more than 8 KiB.
+    #[error("the request target is too long")]
+    TargetTooLong,
+    /// More bytes or lines than the limits allow.
+    #[error("the header section is too large")]
+    TooLarge,
+    /// A header line that is no `name: value`, or is folded (RFC 9112 section 5.2).
+    #[error("a header line is malformed")]
+    HeaderLine,
+    /// `Host` missing, empty, repeated or malformed.
+    #[error("the Host header field is missing, repeated or malformed")]
+    Host,
+    /// `Content-Length` repeated, malformed or over 2^53.
+    #[error("the Content-Length header field is repeated or malformed")]
+    ContentLength,
+    /// `Transfer-Encoding` other than one `chunked`, beside a length, or in HTTP/1.0.
+    #[error("the Transfer-Encoding header field is not a single chunked")]
+    TransferEncoding,
+    /// `Expect` other than `100-continue`.
+    #[error("the expectation cannot be met")]
+    Expectation,
+}
+
+impl Violation {
+    /// The status to answer with.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::MethodRefused => 405,
+            Self::TargetTooLong => 414,
+            Self::Expectation => 417,
+            Self::TooLarge => 431,
+            Self::Method => 501,
+            Self::Version => 505,
+            Self::LineEnding
+            | Self::RequestLine
+            | Self::Target
+            | Self::HeaderLine
+            | Self::Host
+            | Self::ContentLength
+            | Self::TransferEncoding => 400,
+        }
+    }
+
+    /// The reason it is counted under.
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Target | Self::TargetTooLong => Reason::Path,
+            Self::MethodRefused | Self::Method => Reason::Method,
+            Self::LineEnding
+            | Self::RequestLine
+            | Self::Version
+            | Self::TooLarge
+            | Self::HeaderLine
+            | Self::Host
+            | Self::ContentLength
+            | Self::TransferEncoding
+            | Self::Expectation => Reason::InvalidRequest,
+        }
+    }
+}
+
+/// Where the head in `bytes` ends: `Some(length)` with its empty line, `None` if more must be read.
+///
+/// `seen` bytes were looked at before; `bytes` begins with the request line.
+pub fn head_end(bytes: &[u8], seen: usize, limits: HeadLimits) -> Result<Option<usize>, Violation> {
+    for at in memchr::memchr_iter(b'\n', &bytes[seen..]).map(|at| at + seen) {
+        if at == 0 || bytes[at - 1] != b'\r' {
+            return Err(Violation::LineEnding);
+        }
+        if at >= 3 && bytes[at - 2] == b'\n' {
+            return if at < limits.bytes { Ok(Some(at + 1)) } else { Err(too_long(bytes)) };
+        }
+    }
+    if bytes.len() < limits.bytes { Ok(None) } else { Err(too_long(bytes)) }
+}
+
+/// Checks a whole head, its empty line included.
+pub fn check_head(head: &[u8], limits: HeadLimits) -> Result<(), Violation> {
+    let mut lines =
+        head[..head.len() - 4].split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let version = check_request_line(lines.next().unwrap_or_default())?;
+    let mut fields = Fields::default();
+    let mut count = 0;
+    for line in lines {
+        count += 1;
+        if count > limits.lines {
+            return Err(Violation::TooLarge);
+        }
+        fields.add(line)?;
+    }
+    fields.check(version)
+}
+
+fn too_long(bytes: &[u8]) -> Violation {
+    match memchr::memchr(b'\n', bytes) {
+        Some(line_end) if line_end <= MAX_TARGET => Violation::TooLarge,
+        _ => Violation::TargetTooLong,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Http10,
+    Http11,
+}
+
+fn check_request_line(line: &[u8]) -> Result<Version, Violation> {
+    let mut parts = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Violation::RequestLine);
+    };
+    if method.len() > MAX_METHOD {
+        return Err(Violation::Method);
+    }
+    if method.is_empty() || !method.iter().all(|byte| is_token_byte(*byte)) {
+        return Err(Violation::RequestLine);
+    }
+    let version = match version {
+        b"HTTP/1.1" => Version::Http11,
+        b"HTTP/1.0" => Version::Http10,
+        other if other.starts_with(b"HTTP/") => return Err(Violation::Version),
+        _ => return Err(Violation::RequestLine),
+    };
+    if target.len() > MAX_TARGET {
+        return Err(Violation::TargetTooLong);
+    }
+    if matches!(method, b"TRACE" | b"CONNECT") {
+        return Err(Violation::MethodRefused);
+    }
+    let origin_form = target.first() == Some(&b'/') || (target == b"*" && method == b"OPTIONS");
+    if !origin_form || target.iter().any(u8::is_ascii_control) {
+        return Err(Violation::Target);
+    }
+    Ok(version)
+}
+
+/// The header fields that decide where a request ends and whom it is for.
+#[derive(Default)]
+struct Fields<'h> {
+    host: Option<&'h [u8]>,
+    content_length: Option<&'h [u8]>,
+    transfer_encoding: Option<&'h [u8]>,
+    expect: Option<&'h [u8]>,
+}
+
+impl<'h> Fields<'h> {
+    fn add(&mut self, line: &'h [u8]) -> Result<(), Violation> {
+        let colon = memchr::memchr(b':', line).ok_or(Violation::HeaderLine)?;
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
+        if name.is_empty() || !name.iter().all(|byte| is_token_byte(*byte)) {
+            return Err(Violation::HeaderLine);
+        }
+        if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+            return Err(Violation::HeaderLine);
+        }
+        // The length tells most names apart before a letter is compared.
+        let (slot, violation) = match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => (&mut self.host, Violation::Host),
+            6 if name.eq_ignore_ascii_case(b"expect") => (&mut self.expect, Violation::Expectation),
+            14 if is_spelling(name, b"content-length") => (&mut self.content_length, Violation::ContentLength),
+            17 if is_spelling(name, b"transfer-encoding") => (&mut self.transfer_encoding, Violation::TransferEncoding),
+            _ => return Ok(()),
+        };
+        // An upstream that reads `_` as `-` must not find a second length either.
+        let repeated = slot.replace(value.trim_ascii()).is_some();
+        if repeated || name.contains(&b'_') { Err(violation) } else { Ok(()) }
+    }
+
+    fn check(&self, version: Version) -> Result<(), Violation> {
+        if !self.host.is_some_and(is_host) {
+            return Err(Violation::Host);
+        }
+        if let Some(length) = self.content_length
+            && !is_length(length)
+        {
+            return Err(Violation::ContentLength);
+        }
+        if let Some(encoding) = self.transfer_encoding {
+            let sound = encoding.eq_ignore_ascii_case(b"chunked") && version == Version::Http11;
+            if !sound || self.content_length.is_some() {
+                return Err(Violation::TransferEncoding);
+            }
+        }
+        match self.expect {
+            Some(expect) if !expect.eq_ignore_ascii_case(b"100-continue") => Err(Violation::Expectation),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_spelling(name: &[u8], lower: &[u8]) -> bool {
+    let fold = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.iter().map(fold).eq(lower.iter().copied())
+}
+
+/// RFC 9110 section 5.6.2.
+const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
+}
+
+/// A decimal number of at most 2^53.
+fn is_length(value: &[u8]) -> bool {
+    if value.is_empty() || value.len() > 16 || !value.iter().all(u8::is_ascii_digit) {
+        return false;
+    }
+    value.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0')) <= MAX_CONTENT_LENGTH
+}
+
+/// `host [":" port]` (RFC 9110 section 7.2), with a host name, an IPv4 address or a bracketed IPv6 address.
+fn is_host(value: &[u8]) -> bool {
+    let (host, port) = match value.first() {
+        Some(b'[') => match value.iter().position(|byte| *byte == b']') {
+            Some(end) => (&value[1..end], &value[end + 1..]),
+            None => return false,
+        },
+        _ => value.split_at(memchr::memchr(b':', value).unwrap_or(value.len())),
+    };
+    let bracketed = value.first() == Some(&b'[');
+    let allowed = |byte: &u8| match bracketed {
+        true => byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'),
+        false => byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'),
+    };
+    let port_sound = match port.split_first() {
+        None => true,
+        Some((colon, digits)) => {
+            *colon == b':' && (1..=5).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
+        }
+    };
+    !host.is_empty() && host.len() <= 255 && host.iter().all(allowed) && port_sound
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: HeadLimits = HeadLimits { bytes: 32 * 1024, lines: 100 };
+
+    fn judge(head: &[u8]) -> Result<(), Violation> {
+        match head_end(head, 0, LIMITS)? {
+            Some(end) => check_head(&head[..end], LIMITS),
+            None => panic!("the head is incomplete: {}", head.escape_ascii()),
+        }
+    }
+
+    #[test]
+    fn an_ordinary_head_passes() {
+        for head in [
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /x?y HTTP/1.0\r\nhost: a.example:8080\r\n\r\n",
+            "POST /x HTTP/1.1\r\nHost: [::1]:80\r\nContent-Length: 0\r\nExpect: 100-Continue\r\n\r\n",
+            "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \tChunked \r\nX: a\tb\r\nY:\r\n\r\n",
+            "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+            "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 9007199254740992\r\n\r\n",
+        ] {
+            assert_eq!(judge(head.as_bytes()), Ok(()), "{head}");
+        }
+    }
+
+    #[test]
+    fn each_broken_rule_is_named() {
+        for (head, expected) in [
+            ("GET / HTTP/1.1\nHost: a\r\n\r\n", Violation::LineEnding),
+            ("GET / HTTP/1.1\r\nHost: a\n\n", Violation::LineEnding),
+            ("GET / HTTP/1.1\r\nX: a\nHost: a\r\n\r\n", Violation::LineEnding),
+            ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Violation::RequestLine),
+            ("GET / x HTTP/1.1\r\nHost: a\r\n\r\n", Violation::RequestLine),
+            ("GET /\r\nHost: a\r\n\r\n", Violation::RequestLine),
+            ("GET\t/\tHTTP/1.1\r\nHost: a\r\n\r\n", Violation::RequestLine),
+            ("GET / http/1.1\r\nHost: a\r\n\r\n", Violation::RequestLine),
+            (" GET / HTTP/1.1\r\nHost: a\r\n\r\n", Violation::RequestLine),
+            ("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", Violation::RequestLine),
+            ("PRI * HTTP/2.0\r\n\r\n", Violation::Version),
+            ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", Violation::Version),
+            ("GET a HTTP/1.1\r\nHost: a\r\n\r\n", Violation::Target),
+            ("GET @evil/ HTTP/1.1\r\nHost: a\r\n\r\n", Violation::Target),
+            ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", Violation::Target),
+            ("GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", Violation::Target),
+            ("GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n", Violation::Target),
+            ("GET /\rx HTTP/1.1\r\nHost: a\r\n\r\n", Violation::Target),
+            ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", Violation::MethodRefused),
+            ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", Violation::MethodRefused),
+            ("GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", Violation::HeaderLine),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n", Violation::HeaderLine),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX : b\r\n\r\n", Violation::HeaderLine),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", Violation::HeaderLine),
+            ("GET / HTTP/1.1\r\n X: b\r\nHost: a\r\n\r\n", Violation::HeaderLine),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: b\rc\r\n\r\n", Violation::HeaderLine),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: b\0\r\n\r\n", Violation::HeaderLine),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: b\x7f\r\n\r\n", Violation::HeaderLine),
+            ("GET / HTTP/1.1\r\n\r\n", Violation::Host),
+            ("GET / HTTP/1.1\r\nHost:\r\n\r\n", Violation::Host),
+            ("GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", Violation::Host),
+            ("GET / HTTP/1.1\r\nHost: a,b\r\n\r\n", Violation::Host),
+            ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", Violation::Host),
+            ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", Violation::Host),
+            ("GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", Violation::Host),
+            ("GET / HTTP/1.1\r\nHost: a:\r\n\r\n", Violation::Host),
+            ("GET / HTTP/1.1\r\nHost: a:1b\r\n\r\n", Violation::Host),
+            ("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", Violation::Host),
+            ("GET / HTTP/1.1\r\nHost: []\r\n\r\n", Violation::Host),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", Violation::ContentLength),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", Violation::ContentLength),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", Violation::ContentLength),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n", Violation::ContentLength),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 9007199254740993\r\n\r\n", Violation::ContentLength),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent_Length: 1\r\n\r\n", Violation::ContentLength),
+            ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", Violation::TransferEncoding),
+            ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", Violation::TransferEncoding),
+            ("GET / HTTP/1.1\r\nHost: a\r\nTransfer_Encoding: chunked\r\n\r\n", Violation::TransferEncoding),
+            ("GET / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", Violation::TransferEncoding),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
+                Violation::TransferEncoding,
+            ),
+            ("GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n", Violation::Expectation),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nExpect: 100-continue\r\n\r\n",
+                Violation::Expectation,
+            ),
+        ] {
+            assert_eq!(judge(head.as_bytes()), Err(expected), "{}", head.escape_debug());
+        }
+    }
+
+    #[test]
+    fn each_limit_holds_on_both_sides() {
+        let target = |length| format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(length - 1));
+        assert_eq!(judge(target(MAX_TARGET).as_bytes()), Ok(()));
+        assert_eq!(judge(target(MAX_TARGET + 1).as_bytes()), Err(Violation::TargetTooLong));
+        assert_eq!(judge(target(40_000).as_bytes()), Err(Violation::TargetTooLong));
+        let method = |length| format!("{} / HTTP/1.1\r\nHost: a\r\n\r\n", "M".repeat(length));
+        assert_eq!(judge(method(MAX_METHOD).as_bytes()), Ok(()));
+        assert_eq!(judge(method(MAX_METHOD + 1).as_bytes()), Err(Violation::Method));
+        let lines = |count: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(count - 1));
+        assert_eq!(judge(lines(100).as_bytes()), Ok(()));
+        assert_eq!(judge(lines(101).as_bytes()), Err(Violation::TooLarge));
+        let empty = "GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n".len();
+        let size = |bytes: usize| format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(bytes - empty));
+        assert_eq!(judge(size(32 * 1024).as_bytes()), Ok(()));
+        assert_eq!(judge(size(32 * 1024 + 1).as_bytes()), Err(Violation::TooLarge));
+    }
+
+    #[test]
+    fn an_endless_head_is_refused_before_it_ends() {
+        let line = "a".repeat(LIMITS.bytes);
+        assert_eq!(head_end(line.as_bytes(), 0, LIMITS), Err(Violation::TargetTooLong));
+        let header = format!("GET / HTTP/1.1\r\nX: {line}");
+        assert_eq!(head_end(header.as_bytes(), 0, LIMITS), Err(Violation::TooLarge));
+    }
+
+    proptest! {
+        /// However the bytes are cut into reads, the end is the same.
+        #[test]
+        fn the_end_does_not_depend_on_how_the_head_arrives(cut in 0_usize..60) {
+            let head = b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\nGET / HTTP/1.1\r\n";
+            let cut = cut.min(head.len());
+            let first = head_end(&head[..cut], 0, LIMITS).unwrap();
+            let end = first.or_else(|| head_end(head, cut, LIMITS).unwrap());
+            prop_assert_eq!(end, Some(33));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut head = bytes;
+            head.extend_from_slice(b"\r\n\r\n");
+            let _ = head_end(&head, 0, LIMITS);
+            let _ = check_head(&head, LIMITS);
+        }
+    }
+}

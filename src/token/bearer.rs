@@ -1,0 +1,95 @@
+use http::{HeaderMap, header};
+
+/// What a request offers as its token (RFC 6750 section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credentials<'a> {
+    /// No token: no `Authorization`, or one of another scheme.
+    Absent,
+    /// More than one `Authorization` header field, or a second token in the query.
+    Repeated,
+    /// The scheme is Bearer and what follows is no `b64token`.
+    Malformed,
+    /// One token, in `b64token` characters.
+    Token(&'a str),
+}
+
+/// Finds the bearer token of a request: exactly one `Authorization: Bearer …`, and none in the query beside it.
+///
+/// A token that stands in the query alone is not looked at (RFC 6750 section 2.3 is not supported).
+pub fn bearer<'a>(headers: &'a HeaderMap, query: Option<&str>) -> Credentials<'a> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Credentials::Absent;
+    };
+    if values.next().is_some() {
+        return Credentials::Repeated;
+    }
+    let bytes = value.as_bytes();
+    let (scheme, rest) = bytes.split_at(bytes.len().min(6));
+    if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first().is_some_and(|byte| !matches!(byte, b' ' | b'\t')) {
+        return Credentials::Absent;
+    }
+    if query.is_some_and(names_token) {
+        return Credentials::Repeated;
+    }
+    match rest.split_first() {
+        Some((b' ', token)) if is_b64token(token) => {
+            std::str::from_utf8(token).map_or(Credentials::Malformed, Credentials::Token)
+        }
+        _ => Credentials::Malformed,
+    }
+}
+
+/// Whether form-encoded `text` (a query, a form body) has a parameter `access_token`.
+pub fn names_token(text: &str) -> bool {
+    url::form_urlencoded::parse(text.as_bytes()).any(|(name, _)| name == "access_token")
+}
+
+/// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="` (RFC 6750 section 2.1).
+fn is_b64token(token: &[u8]) -> bool {
+    let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
+    let plain = &token[..token.len() - padding];
+    !plain.is_empty() && plain.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn exactly_one_bearer_token_counts() {
+        for (values, query, expected) in [
+            (&[][..], None, Credentials::Absent),
+            (&[], Some("access_token=a"), Credentials::Absent),
+            (&["Bearer a.b.c"], None, Credentials::Token("a.b.c")),
+            (&["bearer a"], None, Credentials::Token("a")),
+            (&["BEARER a-._~+/=="], Some("x=access_token"), Credentials::Token("a-._~+/==")),
+            (&["Bearer a"], Some("access_token=a"), Credentials::Repeated),
+            (&["Bearer a"], Some("x&access%5Ftoken"), Credentials::Repeated),
+            (&["Bearer a", "Bearer a"], None, Credentials::Repeated),
+            (&["Basic a", "Bearer a"], None, Credentials::Repeated),
+            (&["Bearer"], None, Credentials::Malformed),
+            (&["Bearer "], None, Credentials::Malformed),
+            (&["Bearer  a"], None, Credentials::Malformed),
+            (&["Bearer\ta"], None, Credentials::Malformed),
+            (&["Bearer a b"], None, Credentials::Malformed),
+            (&["Bearer a, Bearer b"], None, Credentials::Malformed),
+            (&["Bearer \"a\""], None, Credentials::Malformed),
+            (&["Bearer a=b"], None, Credentials::Malformed),
+            (&["Bearer =="], None, Credentials::Malformed),
+            (&["Bearer: a"], None, Credentials::Absent),
+            (&["Bearera"], None, Credentials::Absent),
+            (&["Basic a"], None, Credentials::Absent),
+            (&["a.b.c"], None, Credentials::Absent),
+            (&[""], None, Credentials::Absent),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            }
+            assert_eq!(bearer(&headers, query), expected, "{values:?} {query:?}");
+        }
+    }
+}
