@@ -5,6 +5,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 RELEASE := $(CARGO_TARGET_DIR)/release/scopegate
+COMMIT := $(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
 PROFILE := $(if $(CI),ci,default)
 
 .DEFAULT_GOAL := help
@@ -27,7 +28,7 @@ demo: build ## build, then run the gateway with a sample API and print curl line
 	@$(RELEASE) demo
 
 build: deps ## build the release binary
-	cargo build --release --locked
+	SCOPEGATE_COMMIT=$(COMMIT) cargo build --release --locked
 
 test: test-deps ## everything that CI runs: formatting, lints, tests, dependencies
 	cargo fmt --check
@@ -43,7 +44,7 @@ bench: deps ## micro-benchmarks (criterion)
 
 bench-load: deps ## load comparison with peers (ROUNDS=5 SECONDS_PER_RUN=3): table and CSV under benches/results
 	@scripts/need python3:python3 wrk:wrk haproxy:haproxy nginx:nginx-light taskset:util-linux || echo "going on without what is missing"
-	cargo build --release --locked --bin scopegate --example bare-pingora
+	SCOPEGATE_COMMIT=$(COMMIT) cargo build --release --locked --bin scopegate --example bare-pingora
 	@python3 benches/load/rig.py --target $(CARGO_TARGET_DIR)
 
 deploy-check: ## check the unit, the alert rules and the Dockerfile as far as this machine allows
