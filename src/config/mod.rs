@@ -4,8 +4,11 @@
 //! needs no further validation.
 
 mod check;
+mod cursor;
 mod problem;
 mod raw;
+mod suggest;
+mod units;
 mod yaml;
 
 use std::{
@@ -15,7 +18,8 @@ use std::{
     time::Duration,
 };
 
-pub use problem::{Problem, Problems};
+pub use check::OWN_ENDPOINTS;
+pub use problem::{Place, Problem, Problems};
 
 use crate::{
     domain::Catalogue,
@@ -190,12 +194,17 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
     parse(&text, path)
 }
 
-/// Checks `text` as if it were the file at `path`.
+/// Checks `text` as if it were the file at `path`. Host names of upstream servers are looked up.
 pub fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
+    parse_in(text, path, check::resolve)
+}
+
+fn parse_in(text: &str, path: &Path, resolve: check::Resolve) -> Result<Config, Problems> {
     let mut problems = Problems::new(path);
+    let surroundings = check::Surroundings { folder: path.parent().unwrap_or(Path::new("")), resolve };
     let config = yaml::read(text, &mut problems)
         .and_then(|document| raw::Config::read(&document, &mut problems))
-        .and_then(|raw| check::check(raw, path.parent().unwrap_or(Path::new("")), &mut problems));
+        .map(|raw| check::check(raw, &surroundings, &mut problems));
     problems.result(config)
 }
 
@@ -205,3 +214,6 @@ impl Config {
         &self.upstreams[id.place()]
     }
 }
+
+#[cfg(test)]
+mod tests;

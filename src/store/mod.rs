@@ -3,11 +3,16 @@
 //! The hot path never comes here: [`crate::app`] reads a [`Snapshot`] at start and after every change of
 //! [`Store::revision`], also one made by another process.
 
+mod audit;
+mod key_file;
+mod private_file;
+mod rotation;
 mod seal;
 mod sqlite;
 
 use std::fmt;
 
+pub use audit::{Act, AuditRow};
 pub use seal::{KeyEncryptionKey, SealError};
 pub use sqlite::SqliteStore;
 
@@ -34,6 +39,9 @@ pub enum StoreError {
     /// No client has this ID.
     #[error("no client has the ID {0}")]
     NoSuchClient(ClientId),
+    /// A client with this ID is there already.
+    #[error("a client with the ID {0} is there already")]
+    ClientExists(ClientId),
 }
 
 /// Grows with every change of the store.
@@ -47,6 +55,16 @@ pub enum ClientState {
     Enabled,
     /// It may not, and tokens issued to it are no longer accepted.
     Disabled,
+}
+
+impl ClientState {
+    /// The state's name, as stored and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+        }
+    }
 }
 
 /// One set of API credentials as kept.
@@ -64,7 +82,7 @@ pub struct Client {
     pub redirect_urls: Vec<String>,
     /// Whether it may authenticate.
     pub state: ClientState,
-    /// The hashes of its live secrets.
+    /// The hashes of its secrets; in a [`Snapshot`] only of those that have not expired.
     pub secrets: Vec<SecretHash>,
     /// When it was made.
     pub created_at: Timestamp,
@@ -82,6 +100,22 @@ pub enum KeyState {
         /// The end of its life.
         until: Timestamp,
     },
+}
+
+impl KeyState {
+    /// Whether no token that the key signed can still be valid.
+    pub fn has_ended(self, now: Timestamp) -> bool {
+        matches!(self, Self::Retired { until } if until <= now)
+    }
+
+    /// The state's name, as stored and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::Current => "current",
+            Self::Retired { .. } => "retired",
+        }
+    }
 }
 
 /// One signing key as kept.
@@ -120,7 +154,7 @@ pub struct Snapshot {
 }
 
 /// Who does an administrative act, for the audit log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor(pub String);
 
 impl fmt::Display for Actor {
@@ -152,10 +186,22 @@ pub trait Store: Send + Sync {
     async fn clients(&self) -> Result<Vec<Client>, StoreError>;
 
     /// Replaces all secrets of a client by this one.
-    async fn replace_secret(&self, id: &ClientId, secret: &SecretHash, now: Timestamp, actor: &Actor) -> Result<(), StoreError>;
+    async fn replace_secret(
+        &self,
+        id: &ClientId,
+        secret: &SecretHash,
+        now: Timestamp,
+        actor: &Actor,
+    ) -> Result<(), StoreError>;
 
     /// Lets a client authenticate, or no longer.
-    async fn set_client_state(&self, id: &ClientId, state: ClientState, now: Timestamp, actor: &Actor) -> Result<(), StoreError>;
+    async fn set_client_state(
+        &self,
+        id: &ClientId,
+        state: ClientState,
+        now: Timestamp,
+        actor: &Actor,
+    ) -> Result<(), StoreError>;
 
     /// Removes a client and its secrets. The audit log keeps its ID.
     async fn remove_client(&self, id: &ClientId, now: Timestamp, actor: &Actor) -> Result<(), StoreError>;
@@ -169,4 +215,7 @@ pub trait Store: Send + Sync {
 
     /// Retires the current key, makes the next one current and makes a new next one. Keys whose life ended are removed.
     async fn rotate_keys(&self, plan: KeyPlan, now: Timestamp, actor: &Actor) -> Result<(), StoreError>;
+
+    /// The newest acts, newest first, at most `limit`.
+    async fn audit(&self, limit: u32) -> Result<Vec<AuditRow>, StoreError>;
 }

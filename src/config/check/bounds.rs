@@ -1,0 +1,120 @@
+use std::{num::NonZero, ops::RangeInclusive, time::Duration};
+
+use crate::config::{Cache, Limits, Rate, Timeouts, TokenFailures, cursor::Written, problem::Problems, raw};
+
+/// The value, or `default` if it is absent or outside `range`, which `message` tells.
+pub(super) fn within<T: PartialOrd>(
+    written: Written<T>,
+    default: T,
+    range: RangeInclusive<T>,
+    message: &str,
+    problems: &mut Problems,
+) -> T {
+    match written.given() {
+        Some(at) if range.contains(&at.value) => at.value,
+        Some(at) => {
+            problems.push(at.place, message);
+            default
+        }
+        None => default,
+    }
+}
+
+/// One thread per core unless the file says otherwise.
+pub(super) fn threads(written: Written<u64>, problems: &mut Problems) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    count(written, cores, 1..=1024, "`threads` must be 1 to 1024", problems)
+}
+
+pub(super) fn cache(raw: raw::Cache, problems: &mut Problems) -> Cache {
+    let raw::Cache { entries, memory, negative } = raw;
+    let raw::Negative { entries: negative_entries, ttl } = negative.or_empty();
+    Cache {
+        entries: within(entries, 100_000, 1..=100_000_000, "`entries` must be 1 to 100000000", problems),
+        memory: within(memory, 64 * MIB, MIB..=u64::MAX, "`memory` must be 1MiB or more", problems),
+        negative_entries: within(
+            negative_entries,
+            20_000,
+            0..=100_000_000,
+            "`entries` must be 0 to 100000000",
+            problems,
+        ),
+        negative_ttl: within(ttl, seconds(5), Duration::ZERO..=seconds(60), "`ttl` must be 0s to 60s", problems),
+    }
+}
+
+pub(super) fn limits(raw: raw::Limits, problems: &mut Problems) -> Limits {
+    let raw::Limits { headers, header_count, body, header_timeout, body_timeout, in_flight, token_failures } = raw;
+    let headers = within(headers, 32 * KIB, KIB..=256 * KIB, "`headers` must be 1KiB to 256KiB", problems);
+    Limits {
+        headers: usize::try_from(headers).expect("at most 256 KiB"),
+        header_count: count(header_count, 100, 1..=256, "`header_count` must be 1 to 256", problems),
+        body: within(body, 10 * MIB, 0..=1 << 53, "`body` must be 8388608GiB or less", problems),
+        header_timeout: within(
+            header_timeout,
+            seconds(10),
+            seconds(1)..=seconds(300),
+            "`header_timeout` must be 1s to 5m",
+            problems,
+        ),
+        body_timeout: within(
+            body_timeout,
+            seconds(30),
+            seconds(1)..=seconds(3600),
+            "`body_timeout` must be 1s to 1h",
+            problems,
+        ),
+        in_flight: count(in_flight, 10_000, 1..=1_000_000_000, "`in_flight` must be 1 to 1000000000", problems),
+        token_failures: failures(token_failures.or_empty(), problems),
+    }
+}
+
+pub(super) fn timeouts(raw: raw::Timeouts, problems: &mut Problems) -> Timeouts {
+    let raw::Timeouts { connect, read, idle } = raw;
+    let range = || Duration::from_millis(1)..=seconds(86_400);
+    Timeouts {
+        connect: within(connect, Duration::from_millis(500), range(), "`connect` must be 1ms to 24h", problems),
+        read: within(read, seconds(30), range(), "`read` must be 1ms to 24h", problems),
+        idle: within(idle, seconds(60), range(), "`idle` must be 1ms to 24h", problems),
+    }
+}
+
+fn failures(raw: raw::TokenFailures, problems: &mut Problems) -> TokenFailures {
+    let raw::TokenFailures { per_client, per_address } = raw;
+    let rate = |count| Rate { count, period: seconds(60) };
+    TokenFailures {
+        per_client: usable(per_client, rate(10), problems),
+        per_address: usable(per_address, rate(60), problems),
+    }
+}
+
+fn usable(written: Written<Rate>, default: Rate, problems: &mut Problems) -> Rate {
+    let Some(at) = written.given() else {
+        return default;
+    };
+    if at.value.count == 0 {
+        problems.push(at.place, "a rate must allow at least 1 event");
+    }
+    if !(seconds(1)..=seconds(86_400)).contains(&at.value.period) {
+        problems.push(at.place, "a rate's period must be 1s to 24h");
+    }
+    at.value
+}
+
+fn count(
+    written: Written<u64>,
+    default: usize,
+    range: RangeInclusive<u64>,
+    message: &str,
+    problems: &mut Problems,
+) -> usize {
+    let value = within(written, default as u64, range, message, problems);
+    usize::try_from(value).expect("every range of a count ends below 32 bits")
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;

@@ -1,0 +1,78 @@
+//! From what is written to what is meant. A broken value is told and replaced by something harmless, so that the
+//! rest is checked too; the result is thrown away then.
+
+mod application;
+mod bounds;
+mod issuer;
+mod listen;
+mod routes;
+mod scopes;
+mod store;
+mod upstreams;
+
+use std::path::Path;
+
+pub use routes::OWN_ENDPOINTS;
+pub(super) use upstreams::{Resolve, resolve};
+
+use super::{
+    Config,
+    problem::{Place, Problems},
+    raw,
+};
+
+/// What the meaning of a file depends on besides its text.
+pub(super) struct Surroundings<'a> {
+    /// The folder of the file.
+    pub(super) folder: &'a Path,
+    /// How host names become addresses.
+    pub(super) resolve: Resolve,
+}
+
+/// Checks every value and every reference.
+pub(super) fn check(raw: raw::Config, surroundings: &Surroundings, problems: &mut Problems) -> Config {
+    let raw::Config {
+        listen,
+        admin,
+        issuer,
+        store,
+        store_key,
+        trust,
+        upstreams,
+        threads,
+        routes,
+        cache,
+        limits,
+        scopes,
+        reload,
+        trusted_proxies,
+    } = raw;
+    for (key, place) in [("trust", trust), ("reload", reload), ("trusted_proxies", trusted_proxies)] {
+        unsupported(key, place, problems);
+    }
+    let listeners = listen::check(listen, admin, surroundings, problems);
+    let scopes = scopes::check(scopes, problems);
+    let (names, upstreams) = upstreams::check(upstreams, surroundings, problems);
+    let routes = routes::check(routes, &routes::Names { upstreams: &names, scopes: &scopes }, problems);
+    let store = store::check(store, surroundings, problems);
+    Config {
+        issuer: issuer::check(issuer.or_empty(), &listeners.public, problems),
+        store_key: store::check_key(store_key, &store, surroundings, problems),
+        store,
+        upstreams,
+        threads: bounds::threads(threads, problems),
+        routes,
+        catalogue: scopes.catalogue,
+        cache: bounds::cache(cache.or_empty(), problems),
+        limits: bounds::limits(limits.or_empty(), problems),
+        listen: listeners.public,
+        admin: listeners.admin,
+    }
+}
+
+/// Refuses a key that a later release brings, so that nobody relies on it unheard.
+fn unsupported(key: &str, place: Option<Place>, problems: &mut Problems) {
+    if let Some(place) = place {
+        problems.push(place, format!("`{key}` is not supported yet"));
+    }
+}

@@ -1,0 +1,236 @@
+//! Mistakes in everything but `routes` and `scopes`.
+
+use super::assert_told;
+
+#[test]
+fn keys_are_known_and_of_the_right_type() {
+    assert_told(&[
+        (
+            r"
+$U
+$R
+routs: []
+zzz: 1",
+            &[
+                "3:1: unknown key `routs`; did you mean `routes`?",
+                "4:1: unknown key `zzz`; known here: `listen`, `admin`, `issuer`, `store`, `store_key`, `trust`, `upstreams`, `threads`, `routes`, `cache`, `limits`, `scopes`, `reload`, `trusted_proxies`",
+            ],
+        ),
+        ("just text", &["1:1: expected a mapping, found text"]),
+        ("a: b: c", &["1:5: mapping values are not allowed in this context"]),
+        ("$U", &["1:1: missing key `routes`"]),
+    ]);
+}
+
+#[test]
+fn listeners_have_addresses_of_their_own() {
+    assert_told(&[
+        ("$U\n$R\nlisten: 127.0.0.1:80", &["3:9: expected a list, found text"]),
+        ("$U\n$R\nlisten: []", &["3:9: expected at least one entry"]),
+        (
+            "$U\n$R\nlisten: [{address: localhost:80}, {address: 127.0.0.1:0}, {adress: 1.2.3.4:5}, 7]",
+            &[
+                "3:20: `localhost:80` is not an IP address with a port such as `127.0.0.1:8080`",
+                "3:45: port 0 is no fixed address; pick a port",
+                "3:59: missing key `address`",
+                "3:60: unknown key `adress`; did you mean `address`?",
+                "3:80: expected a mapping, found text",
+            ],
+        ),
+        (
+            r"
+$U
+$R
+listen:
+  - {address: 127.0.0.1:8080}
+  - address: 0.0.0.0:8080
+    tls: {certificate: file:a, kee: file:b}
+  - address: 127.0.0.1:9090",
+            &[
+                "5:14: `0.0.0.0:8080` is taken by the address in line 4",
+                "6:5: `tls` is not supported yet",
+                "6:10: missing key `key`",
+                "6:32: unknown key `kee`; did you mean `key`?",
+                "7:14: `listen` and `admin` both take `127.0.0.1:9090`",
+            ],
+        ),
+        (
+            "$U\n$R\nadmin: {address: 0.0.0.0:9090}",
+            &["3:18: an admin address that is not loopback needs `admin.token`"],
+        ),
+        (
+            "$U\n$R\nadmin: {address: 0.0.0.0:9090, token: hunter2}",
+            &["3:39: the admin token is a secret: write `file:PATH` or `env:NAME`, never the secret itself"],
+        ),
+        (
+            "$U\n$R\nadmin: {address: 127.0.0.1:8080, token: [hunter2]}",
+            &["3:18: `listen` and `admin` both take `127.0.0.1:8080`", "3:41: expected text, found a list"],
+        ),
+    ]);
+}
+
+#[test]
+fn an_issuer_is_written_in_one_way() {
+    assert_told(&[
+        (
+            "$U\n$R\nissuer: {url: http://a/, audience: \"\", algorithm: ES265, lifetime: 25h, clock_skew: 301s, client_secret_post: yes}",
+            &[
+                "3:15: `url` must not end with a slash; write `http://a`",
+                "3:36: `audience` must be 1 to 256 visible ASCII characters without spaces",
+                "3:51: unknown algorithm `ES265`; did you mean `ES256`?",
+                "3:68: `lifetime` must be 1s to 24h",
+                "3:85: `clock_skew` must be 0s to 300s",
+                "3:111: expected `true` or `false`, found `yes`",
+            ],
+        ),
+        (
+            "$U\n$R\nissuer: {url: login.example.com, audience: a b, algorithm: HS256, lifetime: 3600, clock_skew: 1.5s, client_secret_post: \"true\"}",
+            &[
+                "3:15: `url` must be an absolute http or https URL",
+                "3:44: `audience` must be 1 to 256 visible ASCII characters without spaces",
+                "3:60: unknown algorithm `HS256`; did you mean `ES256`?",
+                "3:77: `3600` needs a unit: `ms`, `s`, `m` or `h`",
+                "3:95: `1.5s` is not a duration such as `10s`",
+                "3:121: expected `true` or `false` without quotes",
+            ],
+        ),
+        ("$U\n$R\nissuer: {url: \"https://me:pw@a\"}", &["3:15: `url` must not hold a user name or password"]),
+        ("$U\n$R\nissuer: {url: \"https://a?x\"}", &["3:15: `url` must not have a query or fragment"]),
+        (
+            "$U\n$R\nissuer: {url: \"https://A.example:443\"}",
+            &["3:15: `url` has another normal form; write `https://a.example`"],
+        ),
+        ("$U\n$R\nissuer: {url: ftp://a}", &["3:15: `url` must be an absolute http or https URL"]),
+        ("$U\n$R\nissuer:", &["3:7: expected a mapping, found nothing"]),
+    ]);
+}
+
+#[test]
+fn a_store_is_known_and_its_secrets_stand_elsewhere() {
+    assert_told(&[
+        ("$U\n$R\nstore: postgres://me:secret@db/x", &["3:8: `postgres://` is not supported yet"]),
+        ("$U\n$R\nstore: var/db", &["3:8: a store is `sqlite:PATH` or `memory`"]),
+        ("$U\n$R\nstore: \"sqlite::memory:\"", &["3:8: a store in memory is written `memory`"]),
+        ("$U\n$R\nstore: sqlite:///var/db", &["3:8: after `sqlite:` comes a plain path, without `//` and `?`"]),
+        (
+            "$U\n$R\nstore_key: 0123456789abcdef",
+            &["3:12: the store key is a secret: write `file:PATH` or `env:NAME`, never the secret itself"],
+        ),
+        (
+            "$U\n$R\nstore_key: env:1X",
+            &["3:12: the store key is a secret: write `file:PATH` or `env:NAME`, never the secret itself"],
+        ),
+    ]);
+}
+
+#[test]
+fn what_a_later_release_brings_is_refused_and_not_ignored() {
+    assert_told(&[
+        (
+            r"
+$U
+$R
+trust: [{issuer: https://a}]
+reload: watch
+trusted_proxies: [10.0.0.0/8]",
+            &[
+                "3:1: `trust` is not supported yet",
+                "4:1: `reload` is not supported yet",
+                "5:1: `trusted_proxies` is not supported yet",
+            ],
+        ),
+        (
+            r"
+$U
+routes:
+  - {match: GET /a, public: true, enforce: reprot, upstream: b, forward_token: 1, cors: {}, session_token: {into: /a}}",
+            &[
+                "3:44: unknown enforcement `reprot`; did you mean `report`?",
+                "3:62: unknown upstream `b`; known here: `a`",
+                "3:80: expected `true` or `false`, found `1`",
+                "3:83: `cors` is not supported yet",
+                "3:93: `session_token` is not supported yet",
+                "3:108: missing key `application_id`",
+                "3:108: missing key `redirect_url`",
+                "3:108: missing key `workflow_id`",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn numbers_have_bounds_and_units() {
+    assert_told(&[
+        ("$U\n$R\nthreads: 0", &["3:10: `threads` must be 1 to 1024"]),
+        ("$U\n$R\nthreads: two", &["3:10: expected a whole number, found `two`"]),
+        ("$U\n$R\nthreads: \"2\"", &["3:10: expected a whole number without quotes"]),
+        (
+            "$U\n$R\ncache: {entries: 0, memory: 64, negative: {entries: 100000001, ttl: 61s}, size: 3}",
+            &[
+                "3:18: `entries` must be 1 to 100000000",
+                "3:29: `64` needs a unit: `B`, `KiB`, `MiB` or `GiB`",
+                "3:53: `entries` must be 0 to 100000000",
+                "3:69: `ttl` must be 0s to 60s",
+                "3:75: unknown key `size`; known here: `entries`, `memory`, `negative`",
+            ],
+        ),
+        (
+            "$U\n$R\ncache: {entries: -1, memory: 1023KiB}",
+            &["3:18: expected a whole number, found `-1`", "3:30: `memory` must be 1MiB or more"],
+        ),
+        (
+            "$U\n$R\nlimits: {headers: 512B, header_count: 257, body: 9007199254740993B, header_timeout: 999ms, body_timeout: 2h, in_flight: 0}",
+            &[
+                "3:19: `headers` must be 1KiB to 256KiB",
+                "3:39: `header_count` must be 1 to 256",
+                "3:50: `body` must be 8388608GiB or less",
+                "3:85: `header_timeout` must be 1s to 5m",
+                "3:106: `body_timeout` must be 1s to 1h",
+                "3:121: `in_flight` must be 1 to 1000000000",
+            ],
+        ),
+        (
+            "$U\n$R\nlimits: {headers: 32KB, header_timeout: 10, token_failures: {per_client: 0/1m, per_address: 60/25h, per_ip: 1/1s}}",
+            &[
+                "3:19: `32KB` is not a size such as `64KiB`",
+                "3:41: `10` needs a unit: `ms`, `s`, `m` or `h`",
+                "3:74: a rate must allow at least 1 event",
+                "3:93: a rate's period must be 1s to 24h",
+                "3:101: unknown key `per_ip`; known here: `per_client`, `per_address`",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn upstreams_name_servers_that_exist() {
+    assert_told(&[
+        ("$R\nupstreams: {}", &["2:12: expected at least one entry"]),
+        (
+            r#"
+$R
+upstreams:
+  a b: {servers: ["127.0.0.1:9000"]}
+  c: {servers: []}
+  d: {timeouts: {connect: 0s, reed: 1s}}
+  e: {servers: [127.0.0.1, "nowhere.test:1", "127.0.0.1:0", "http://a:1", 9000], health: {path: /healthz, evry: 2s}}
+  f: 127.0.0.1:9000"#,
+            &[
+                "1:10: a route must name its `upstream`, since there are 5",
+                "3:3: upstream name `a b` must be 1 to 64 of `A-Z a-z 0-9 _ -`",
+                "4:16: expected at least one entry",
+                "5:6: missing key `servers`",
+                "5:27: `connect` must be 1ms to 24h",
+                "5:31: unknown key `reed`; did you mean `read`?",
+                "6:17: `127.0.0.1` is not `host:port`",
+                "6:28: `nowhere.test:1` does not resolve: no such name",
+                "6:46: port 0 is no fixed address; pick a port",
+                "6:61: `http://a:1` is not `host:port`",
+                "6:75: `9000` is not `host:port`",
+                "6:82: `health` is not supported yet",
+                "6:107: unknown key `evry`; did you mean `every`?",
+                "7:6: expected a mapping, found text",
+            ],
+        ),
+    ]);
+}

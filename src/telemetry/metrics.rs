@@ -1,0 +1,338 @@
+use std::sync::OnceLock;
+
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder, process_collector::ProcessCollector,
+};
+
+use super::{Decision, Outcome, Subject};
+use crate::{
+    cache::Lookup,
+    domain::{ALL_REASONS, Reason, Timestamp},
+    issuer::{Endpoint, TokenResult},
+    policy::UpstreamId,
+};
+
+/// Upper bounds of the duration buckets, in seconds.
+const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
+const ENDPOINTS: [Endpoint; 5] =
+    [Endpoint::Token, Endpoint::UserInfo, Endpoint::KeySet, Endpoint::ServerMetadata, Endpoint::ResourceMetadata];
+
+/// The closed sets that label values come from.
+#[derive(Debug)]
+pub struct Names {
+    /// Route names, in the order of the configuration.
+    pub routes: Vec<String>,
+    /// Upstream names, in the order of the configuration.
+    pub upstreams: Vec<String>,
+    /// Scope names.
+    pub scopes: Vec<String>,
+}
+
+/// Figures that are read when somebody asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Readings {
+    /// Verified tokens in the cache.
+    pub cache_entries: u64,
+    /// Verified tokens pushed out of it since the start.
+    pub cache_evictions: u64,
+    /// Requests being served.
+    pub in_flight: usize,
+}
+
+/// Every metric of the gateway. A series is looked up once, at its first use, and kept.
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+    subjects: Vec<SubjectSeries>,
+    upstreams: Vec<UpstreamSeries>,
+    cache_hits: IntCounter,
+    cache_misses: IntCounter,
+    verifications: [OnceLock<IntCounter>; ALL_REASONS.len() + 1],
+    token_requests: Vec<IntCounter>,
+}
+
+struct Families {
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    decisions: IntCounterVec,
+    verifications: IntCounterVec,
+    issued: IntCounterVec,
+    rate_limited: IntCounterVec,
+    key_expiry: GaugeVec,
+    cache_entries: IntGauge,
+    cache_evictions: IntCounter,
+    in_flight: IntGauge,
+}
+
+/// The series of one `route` label.
+struct SubjectSeries {
+    name: String,
+    duration: OnceLock<Histogram>,
+    admitted: OnceLock<IntCounter>,
+    /// With status 200, which nearly every request on a hot path has; other codes are looked up.
+    ok: [OnceLock<IntCounter>; METHODS.len()],
+}
+
+struct UpstreamSeries {
+    name: String,
+    requests: IntCounter,
+    connect_failures: IntCounter,
+    duration: Histogram,
+}
+
+impl Metrics {
+    /// All metrics, in a registry of their own.
+    ///
+    /// # Panics
+    /// Never: names and label sets are fixed and differ.
+    pub fn new(names: &Names) -> Self {
+        let registry = Registry::new();
+        let families = Families::register(&registry);
+        let subjects = std::iter::once("none".to_owned())
+            .chain(ENDPOINTS.iter().map(|endpoint| endpoint.name().to_owned()))
+            .chain(names.routes.iter().cloned());
+        let counter = |name, help| register(&registry, IntCounter::new(name, help));
+        let token_requests = register(
+            &registry,
+            IntCounterVec::new(
+                Opts::new("scopegate_token_requests_total", "Token requests by what they came to."),
+                &["result"],
+            ),
+        );
+        for scope in &names.scopes {
+            families.issued.with_label_values(&[scope]);
+        }
+        Self {
+            subjects: subjects.map(SubjectSeries::new).collect(),
+            upstreams: upstream_series(&registry, &names.upstreams),
+            cache_hits: counter("scopegate_token_cache_hits_total", "Tokens whose verification was remembered."),
+            cache_misses: counter("scopegate_token_cache_misses_total", "Tokens that had to be verified."),
+            verifications: [const { OnceLock::new() }; ALL_REASONS.len() + 1],
+            token_requests: TokenResult::ALL
+                .iter()
+                .map(|result| token_requests.with_label_values(&[result.name()]))
+                .collect(),
+            families,
+            registry,
+        }
+    }
+
+    /// Counts one request.
+    pub fn record(&self, outcome: &Outcome<'_>) {
+        let series = &self.subjects[subject_index(outcome.subject)];
+        series.count_request(&self.families, outcome.method, outcome.status);
+        series.duration(&self.families).observe(outcome.duration.as_secs_f64());
+        self.count_decision(series, outcome.decision);
+        match outcome.cache {
+            Some(Lookup::Hit) => self.cache_hits.inc(),
+            Some(Lookup::Miss) => self.cache_misses.inc(),
+            None => {}
+        }
+        if let (Some(upstream), Some(duration)) = (outcome.upstream, outcome.upstream_duration) {
+            let series = &self.upstreams[upstream.place()];
+            series.requests.inc();
+            series.duration.observe(duration.as_secs_f64());
+        }
+    }
+
+    fn count_decision(&self, series: &SubjectSeries, decision: Decision) {
+        let count = |decision, reason: &str, enforced| {
+            let labels = [series.name.as_str(), decision, reason, enforced];
+            self.families.decisions.with_label_values(&labels)
+        };
+        match decision {
+            Decision::Admitted => series.admitted.get_or_init(|| count("admitted", "none", "true")).inc(),
+            Decision::Refused(reason) => count("refused", reason.code(), "true").inc(),
+            Decision::Reported(reason) => count("refused", reason.code(), "false").inc(),
+        }
+    }
+
+    /// Counts one verification of a token seen for the first time.
+    pub fn count_verification(&self, result: Result<(), Reason>) {
+        let (place, name) = match result {
+            Ok(()) => (ALL_REASONS.len(), "verified"),
+            Err(reason) => (reason.index(), reason.code()),
+        };
+        let series = || self.families.verifications.with_label_values(&["own", name]);
+        self.verifications[place].get_or_init(series).inc();
+    }
+
+    /// Counts one token request.
+    pub fn count_token_request(&self, result: TokenResult) {
+        let place = TokenResult::ALL.iter().position(|other| *other == result);
+        self.token_requests[place.expect("ALL holds every result")].inc();
+        if result == TokenResult::RateLimited {
+            self.families.rate_limited.with_label_values(&["token_failures"]).inc();
+        }
+    }
+
+    /// Counts one token issued with these scopes, names of the catalogue separated by spaces.
+    pub fn count_issued(&self, scope: &str) {
+        scope.split(' ').for_each(|name| self.families.issued.with_label_values(&[name]).inc());
+    }
+
+    /// Counts one request refused because too many are in flight.
+    pub fn count_overload(&self) {
+        self.families.rate_limited.with_label_values(&["in_flight"]).inc();
+    }
+
+    /// Counts one connection that an upstream did not take.
+    pub fn count_connect_failure(&self, upstream: UpstreamId) {
+        self.upstreams[upstream.place()].connect_failures.inc();
+    }
+
+    /// States when retired keys end; keys in use have no end.
+    pub fn state_key_ends<'k>(&self, ends: impl Iterator<Item = (&'k str, Timestamp)>) {
+        self.families.key_expiry.reset();
+        for (kid, end) in ends {
+            #[expect(clippy::cast_precision_loss, reason = "seconds of this era fit a float")]
+            self.families.key_expiry.with_label_values(&[kid]).set(end.seconds() as f64);
+        }
+    }
+
+    /// Everything in the Prometheus text format 0.0.4.
+    pub fn render(&self, readings: Readings) -> Vec<u8> {
+        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.families.cache_entries.set(signed(readings.cache_entries));
+        self.families.in_flight.set(signed(readings.in_flight as u64));
+        let evictions = &self.families.cache_evictions;
+        evictions.inc_by(readings.cache_evictions.saturating_sub(evictions.get()));
+        let mut text = Vec::with_capacity(32 * 1024);
+        // Writing to memory fails on a family without a name only, and every family has one.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        text
+    }
+
+    /// The name of a subject.
+    pub fn subject(&self, subject: Subject) -> &str {
+        &self.subjects[subject_index(subject)].name
+    }
+
+    /// The name of an upstream.
+    pub fn upstream(&self, upstream: UpstreamId) -> &str {
+        &self.upstreams[upstream.place()].name
+    }
+}
+
+impl SubjectSeries {
+    fn new(name: String) -> Self {
+        let ok = [const { OnceLock::new() }; METHODS.len()];
+        Self { name, duration: OnceLock::new(), admitted: OnceLock::new(), ok }
+    }
+
+    fn duration(&self, families: &Families) -> &Histogram {
+        self.duration.get_or_init(|| families.durations.with_label_values(&[&self.name]))
+    }
+
+    fn count_request(&self, families: &Families, method: &str, status: u16) {
+        let place = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1);
+        let look_up = |code: &str| families.requests.with_label_values(&[&self.name, METHODS[place], code]);
+        if status == 200 {
+            return self.ok[place].get_or_init(|| look_up("200")).inc();
+        }
+        look_up(&status.to_string()).inc();
+    }
+}
+
+impl Families {
+    fn register(registry: &Registry) -> Self {
+        let counters =
+            |name, help, labels: &[&str]| register(registry, IntCounterVec::new(Opts::new(name, help), labels));
+        let durations = HistogramOpts::new(
+            "scopegate_request_duration_seconds",
+            "From the end of a request's head to the end of its reply.",
+        );
+        let process = ProcessCollector::for_self();
+        registry.register(Box::new(process)).expect("nothing else is called process_*");
+        build_info(registry);
+        reload_state(registry);
+        Self {
+            requests: counters(
+                "scopegate_requests_total",
+                "Requests by route, method and status sent.",
+                &["route", "method", "code"],
+            ),
+            durations: register(registry, HistogramVec::new(durations.buckets(BUCKETS.to_vec()), &["route"])),
+            decisions: counters(
+                "scopegate_decisions_total",
+                "Decisions by route and reason; enforced=\"false\" where a route only reports.",
+                &["route", "decision", "reason", "enforced"],
+            ),
+            verifications: counters(
+                "scopegate_token_verifications_total",
+                "Tokens verified for the first time, by result.",
+                &["issuer", "result"],
+            ),
+            issued: counters("scopegate_tokens_issued_total", "Tokens issued, by each of their scopes.", &["scope"]),
+            rate_limited: counters("scopegate_rate_limited_total", "Requests refused by a limit.", &["limit"]),
+            key_expiry: register(
+                registry,
+                GaugeVec::new(
+                    Opts::new("scopegate_key_expiry_timestamp_seconds", "When a retired key ends."),
+                    &["kid"],
+                ),
+            ),
+            cache_entries: register(registry, IntGauge::new("scopegate_token_cache_entries", "Verified tokens kept.")),
+            cache_evictions: register(
+                registry,
+                IntCounter::new("scopegate_token_cache_evictions_total", "Verified tokens pushed out by others."),
+            ),
+            in_flight: register(registry, IntGauge::new("scopegate_in_flight_requests", "Requests being served.")),
+        }
+    }
+}
+
+fn upstream_series(registry: &Registry, names: &[String]) -> Vec<UpstreamSeries> {
+    let counters = |name, help| register(registry, IntCounterVec::new(Opts::new(name, help), &["upstream"]));
+    let requests = counters("scopegate_upstream_requests_total", "Requests sent upstream.");
+    let failures = counters("scopegate_upstream_connect_failures_total", "Connections an upstream did not take.");
+    let options = HistogramOpts::new(
+        "scopegate_upstream_duration_seconds",
+        "From a request's sending upstream to the end of its reply.",
+    );
+    let durations = register(registry, HistogramVec::new(options.buckets(BUCKETS.to_vec()), &["upstream"]));
+    let series = |name: &String| UpstreamSeries {
+        requests: requests.with_label_values(&[name]),
+        connect_failures: failures.with_label_values(&[name]),
+        duration: durations.with_label_values(&[name]),
+        name: name.clone(),
+    };
+    names.iter().map(series).collect()
+}
+
+fn build_info(registry: &Registry) {
+    let options = Opts::new("scopegate_build_info", "Always 1; the version is in the labels.");
+    let commit = option_env!("SCOPEGATE_COMMIT").unwrap_or("unknown");
+    register(registry, GaugeVec::new(options, &["version", "commit"]))
+        .with_label_values(&[env!("CARGO_PKG_VERSION"), commit])
+        .set(1.0);
+}
+
+fn reload_state(registry: &Registry) {
+    let gauge = |name, help| register(registry, Gauge::new(name, help));
+    gauge("scopegate_config_last_reload_success", "Whether the configuration read last was taken.").set(1.0);
+    #[expect(clippy::cast_precision_loss, reason = "seconds of this era fit a float")]
+    let now = crate::domain::Clock::System.now().seconds() as f64;
+    gauge("scopegate_config_last_reload_timestamp_seconds", "When a configuration was taken last.").set(now);
+}
+
+fn register<C: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: prometheus::Result<C>,
+) -> C {
+    let collector = collector.expect("names and labels are well-formed");
+    registry.register(Box::new(collector.clone())).expect("each name is registered once");
+    collector
+}
+
+fn subject_index(subject: Subject) -> usize {
+    match subject {
+        Subject::None => 0,
+        Subject::Endpoint(endpoint) => {
+            1 + ENDPOINTS.iter().position(|other| *other == endpoint).expect("ENDPOINTS holds every endpoint")
+        }
+        Subject::Route(route) => 1 + ENDPOINTS.len() + route.place(),
+    }
+}

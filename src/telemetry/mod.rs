@@ -1,0 +1,78 @@
+//! Metrics and the access log. Both read one value per request, the [`Outcome`]; nobody below knows them.
+
+mod access_log;
+mod metrics;
+mod time;
+
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
+
+pub use access_log::AccessLog;
+pub use metrics::{Metrics, Names, Readings};
+pub use time::rfc3339;
+
+use crate::{
+    cache::Lookup,
+    domain::{Principal, Reason},
+    issuer::Endpoint,
+    policy::{RouteId, UpstreamId},
+};
+
+/// What a request was about: the `route` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Nothing the gateway knows.
+    None,
+    /// One of its own endpoints.
+    Endpoint(Endpoint),
+    /// One of the configured routes.
+    Route(RouteId),
+}
+
+/// What was decided about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It may pass.
+    Admitted,
+    /// It may not.
+    Refused(Reason),
+    /// It might not have, but its route only reports.
+    Reported(Reason),
+}
+
+/// How one request went, from its last byte.
+#[derive(Debug)]
+pub struct Outcome<'a> {
+    /// When it arrived.
+    pub arrived: SystemTime,
+    /// The name it goes by in logs.
+    pub request_id: &'a str,
+    /// What it was about.
+    pub subject: Subject,
+    /// Its method, or something that is none.
+    pub method: &'a str,
+    /// Its path without the query.
+    pub path: &'a str,
+    /// Who sent it.
+    pub address: Option<IpAddr>,
+    /// The status sent; 0 if the client was gone before.
+    pub status: u16,
+    /// What was decided.
+    pub decision: Decision,
+    /// Who it was, if that is known.
+    pub principal: Option<&'a Principal>,
+    /// Whether its token was known; `None` if none was looked up.
+    pub cache: Option<Lookup>,
+    /// The upstream that was asked.
+    pub upstream: Option<UpstreamId>,
+    /// From the last try upstream to the end of the reply.
+    pub upstream_duration: Option<Duration>,
+    /// From the end of the head to the end of the reply.
+    pub duration: Duration,
+    /// Bytes of the request body that were read.
+    pub bytes_in: usize,
+    /// Bytes of the reply body that were sent.
+    pub bytes_out: usize,
+}
