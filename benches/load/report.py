@@ -6,12 +6,14 @@ import platform
 import statistics
 from pathlib import Path
 
+import chart
+
 BASES = ["bare pingora, no auth", "HAProxy jwt_verify RS256", "HAProxy jwt_verify ES256", "nginx pass-through, no auth"]
 COLUMNS = ["requests", "requests_per_second", "cpu_microseconds", "p50_microseconds", "p99_microseconds", "failed"]
 
 
 def write(folder: Path, rows: list, missing: list, notes: list, seconds: int) -> str:
-    """Writes DATE.csv and DATE.md; returns the table's text. `rows` are (round, case, measurement)."""
+    """Writes DATE.csv, DATE.md and DATE.svg; returns the table's text. `rows` are (round, case, measurement)."""
     folder.mkdir(parents=True, exist_ok=True)
     stamp = datetime.datetime.now().strftime("%Y-%m-%d-%H%M")
     with open(folder / f"{stamp}.csv", "w", newline="") as file:
@@ -21,7 +23,8 @@ def write(folder: Path, rows: list, missing: list, notes: list, seconds: int) ->
             writer.writerow([number, case, *(rounded(getattr(measured, column)) for column in COLUMNS)])
     text = page(rows, missing, notes, seconds)
     (folder / f"{stamp}.md").write_text(text)
-    return text + f"\nWritten: benches/results/{stamp}.md and .csv; commit them by hand."
+    (folder / f"{stamp}.svg").write_text(chart.svg(rows, "CPU of the proxy per request, µs: median and span"))
+    return text + f"\nWritten: benches/results/{stamp}.md, .csv and .svg; commit them by hand."
 
 
 def page(rows: list, missing: list, notes: list, seconds: int) -> str:
