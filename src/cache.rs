@@ -5,12 +5,15 @@
 
 use std::{
     hash::{BuildHasherDefault, Hash, Hasher},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use aws_lc_rs::hmac;
-use moka::{Expiry, sync::Cache};
+use moka::{Expiry, notification::RemovalCause, sync::Cache};
 
 use crate::domain::{Principal, Reason, Timestamp, random_bytes};
 
@@ -40,6 +43,8 @@ pub enum Lookup {
 pub struct TokenCache {
     digest_key: hmac::Key,
     verified: Cache<Digest, Arc<Entry>, PassThrough>,
+    /// Verified tokens pushed out by others.
+    evicted: Arc<AtomicU64>,
     refused: Cache<Digest, Reason, PassThrough>,
 }
 
@@ -56,8 +61,16 @@ impl TokenCache {
     pub fn new(bounds: Bounds) -> Self {
         // Each entry weighs at least its share, so that the weight bounds the entries as well.
         let share = u32::try_from(bounds.memory / bounds.entries.max(1)).unwrap_or(u32::MAX);
+        let evicted = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&evicted);
+        let count = move |_, _, cause| {
+            if cause == RemovalCause::Size {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        };
         let verified = Cache::builder()
             .max_capacity(bounds.memory)
+            .eviction_listener(count)
             .weigher(move |_: &Digest, entry: &Arc<Entry>| entry.weight.max(share))
             .expire_after(UntilExpired)
             .build_with_hasher(PassThrough::default());
@@ -65,7 +78,7 @@ impl TokenCache {
             .max_capacity(bounds.negative_entries)
             .time_to_live(bounds.negative_ttl)
             .build_with_hasher(PassThrough::default());
-        Self { digest_key: hmac::Key::new(hmac::HMAC_SHA256, &random_bytes::<32>()), verified, refused }
+        Self { digest_key: hmac::Key::new(hmac::HMAC_SHA256, &random_bytes::<32>()), verified, evicted, refused }
     }
 
     /// The principal of `token`: kept, and then asked of `recheck`, or verified by `verify` and kept until it expires.
@@ -100,6 +113,11 @@ impl TokenCache {
     /// How many verified tokens are kept, give or take those not yet swept out.
     pub fn entries(&self) -> u64 {
         self.verified.entry_count()
+    }
+
+    /// How many verified tokens were pushed out by others since the start.
+    pub fn evictions(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
     }
 
     fn digest(&self, token: &str) -> Digest {

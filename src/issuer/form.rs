@@ -14,9 +14,6 @@ impl<'a> Form<'a> {
     pub(super) fn parse(headers: &HeaderMap, body: &'a [u8]) -> Result<Self, TokenError> {
         check_kind(headers)?;
         let invalid = TokenError::InvalidRequest;
-        if body.len() > super::MAX_FORM {
-            return Err(super::reply::form_too_large());
-        }
         let text = std::str::from_utf8(body).map_err(|_| invalid("the form is not UTF-8"))?;
         let mut parameters = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 pub use failures::{FailureLimits, Rate};
-pub use reply::{Reply, TokenResult};
+pub use reply::{Reply, TokenResult, form_too_large};
 
 use crate::{
     domain::{Catalogue, ClientId, CustomerId, HashingKey, Principal, ScopeSet, SecretHash, Timestamp},

@@ -110,9 +110,11 @@ impl TokenError {
     }
 }
 
-/// A form that was cut off: over [`super::MAX_FORM`].
-pub(super) const fn form_too_large() -> TokenError {
-    TokenError::InvalidRequest("the form is too large")
+/// The reply to a form over [`super::MAX_FORM`].
+pub fn form_too_large() -> Reply {
+    let mut reply = TokenError::InvalidRequest("the form is too large").into_reply();
+    *reply.response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+    reply
 }
 
 pub(super) fn json_reply(status: StatusCode, body: &serde_json::Value) -> Reply {

@@ -125,9 +125,7 @@ fn write_line(line: &mut String, outcome: &Outcome<'_>, names: &Metrics) {
     if let Some(reason) = reason {
         let _ = write!(line, ",\"reason\":\"{}\"", reason.code());
     }
-    if let Some(address) = outcome.address {
-        let _ = write!(line, ",\"address\":\"{address}\"");
-    }
+    let _ = write!(line, ",\"address\":\"{}\"", outcome.address);
     if let Some(principal) = outcome.principal {
         push_member(line, "client_id", principal.client.as_str());
         push_member(line, "customer_id", principal.customer.as_str());
@@ -205,7 +203,7 @@ mod tests {
             subject: Subject::None,
             method: "GET",
             path,
-            address: None,
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
             status: 404,
             decision: Decision::Refused(Reason::NoRoute),
             principal: None,

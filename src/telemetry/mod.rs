@@ -56,7 +56,7 @@ pub struct Outcome<'a> {
     /// Its path without the query.
     pub path: &'a str,
     /// Who sent it.
-    pub address: Option<IpAddr>,
+    pub address: IpAddr,
     /// The status sent; 0 if the client was gone before.
     pub status: u16,
     /// What was decided.

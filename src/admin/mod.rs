@@ -1,0 +1,83 @@
+//! What operators ask: metrics, and whether the gateway lives and is ready.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use async_trait::async_trait;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use pingora::{apps::http_app::ServeHttp, protocols::http::ServerSession};
+
+use crate::{
+    cache::TokenCache,
+    telemetry::{Metrics, Readings},
+};
+
+/// The admin listener's application.
+pub struct Admin {
+    /// What is shown.
+    pub metrics: Arc<Metrics>,
+    /// Whether requests are served.
+    pub ready: Arc<AtomicBool>,
+    /// Read when metrics are asked for.
+    pub cache: Arc<TokenCache>,
+    /// Read when metrics are asked for.
+    pub in_flight: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let request = session.req_header();
+        let path = request.uri.path();
+        let known = matches!(path, "/metrics" | "/livez" | "/readyz");
+        if known && request.method != Method::GET && request.method != Method::HEAD {
+            let mut reply = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is allowed here\n");
+            reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return reply;
+        }
+        let reply = match path {
+            "/metrics" => self.exposition(),
+            "/livez" => text(StatusCode::OK, "ok\n"),
+            "/readyz" if self.ready.load(Ordering::Acquire) => text(StatusCode::OK, "ok\n"),
+            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            _ => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
+        };
+        without_body_for_head(&session.req_header().method, reply)
+    }
+}
+
+impl Admin {
+    fn exposition(&self) -> Response<Vec<u8>> {
+        let text = self.metrics.render(Readings {
+            cache_entries: self.cache.entries(),
+            cache_evictions: self.cache.evictions(),
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+        });
+        reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
+    }
+}
+
+fn text(status: StatusCode, body: &str) -> Response<Vec<u8>> {
+    reply(status, "text/plain; charset=utf-8", body.into())
+}
+
+fn reply(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Response<Vec<u8>> {
+    let length = body.len();
+    let mut reply = Response::new(body);
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+/// The length stays: it is that of the reply to a GET (RFC 9110 section 8.6).
+fn without_body_for_head(method: &Method, mut reply: Response<Vec<u8>>) -> Response<Vec<u8>> {
+    if method == Method::HEAD {
+        reply.body_mut().clear();
+    }
+    reply
+}

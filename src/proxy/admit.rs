@@ -1,0 +1,218 @@
+use std::sync::{Arc, atomic::Ordering};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, header};
+use pingora::{Result, http::RequestHeader, proxy::Session};
+
+use super::{
+    Gateway,
+    body::{self, Preread},
+    context::{Admitted, BodyState, RequestContext},
+};
+use crate::{
+    domain::{Principal, Reason},
+    issuer::Endpoint,
+    policy::{Access, Enforcement, Found, Grant, Parts, RequestTarget, Route, bind, grant},
+    telemetry::{Decision, Subject},
+    token::{Credentials, bearer, names_token},
+};
+
+/// What becomes of a request.
+pub(super) enum Admission {
+    /// It goes upstream.
+    Forward(Admitted),
+    /// One of our own endpoints answers.
+    Endpoint(Endpoint),
+    /// It ends here.
+    Refuse(Refusal),
+}
+
+/// A refusal and what its reply needs beside the reason.
+pub(super) struct Refusal {
+    pub(super) reason: Reason,
+    /// The route, once one was found: its scopes stand in the challenge.
+    pub(super) route: Option<Arc<Route>>,
+    /// The methods for `Allow`.
+    pub(super) allow: Option<String>,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self { reason, route: None, allow: None }
+    }
+}
+
+/// What the head alone settles.
+enum Judged {
+    Endpoint(Endpoint),
+    /// No more to ask.
+    Settled(Arc<Route>, Option<Arc<Principal>>),
+    /// The token's scope is bound: the request must name its application.
+    Bound(Arc<Route>, Arc<Principal>),
+}
+
+impl Gateway {
+    /// Takes the decision, in the order of the contract: path, route, token, scope, binding. An error means that the
+    /// client is gone.
+    pub(super) async fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Admission> {
+        if self.in_flight.load(Ordering::Relaxed) > self.limits.in_flight {
+            self.metrics.count_overload();
+            return Ok(Admission::Refuse(Reason::Overloaded.into()));
+        }
+        let (route, principal, bound) = match self.judge_head(session.req_header(), ctx) {
+            Ok(Judged::Endpoint(endpoint)) => return Ok(Admission::Endpoint(endpoint)),
+            Ok(Judged::Settled(route, principal)) => (route, principal, false),
+            Ok(Judged::Bound(route, principal)) => (route, Some(principal), true),
+            Err(refusal) => return Ok(self.refuse_or_report(refusal, ctx)),
+        };
+        let read_body = BodyNeed::of(session.req_header(), &route, bound);
+        let preread = match read_body {
+            BodyNeed::None => Preread::Whole(Bytes::new()),
+            BodyNeed::FormToken | BodyNeed::Application => body::preread(session).await?,
+        };
+        let judged = match preread {
+            Preread::TooLarge => Err(Reason::BodyTooLarge),
+            Preread::Whole(body) => {
+                judge_body(session.req_header(), &route, principal.as_deref(), read_body, bound, &body)
+            }
+        };
+        let body = if read_body == BodyNeed::None { BodyState::Unread } else { BodyState::Judged };
+        Ok(match judged {
+            Ok(()) => self.forward(Admitted { route, principal, body }, session.req_header()),
+            Err(reason) => self.refuse_or_report(Refusal { route: Some(route), ..reason.into() }, ctx),
+        })
+    }
+
+    /// Steps 1 to 4: everything that the head tells.
+    fn judge_head(&self, header: &RequestHeader, ctx: &mut RequestContext) -> Result<Judged, Refusal> {
+        let target = match RequestTarget::parse(header.raw_path()) {
+            Ok(target) => target,
+            // `OPTIONS *` asks about the server as a whole (RFC 9110 section 9.3.7); we have nothing to say to it.
+            Err(_) if header.raw_path() == b"*" => return Err(Reason::NoRoute.into()),
+            Err(_) => return Err(Reason::Path.into()),
+        };
+        if let Some(endpoint) = Endpoint::find(target.path()) {
+            ctx.subject = Subject::Endpoint(endpoint);
+            return judge_endpoint(endpoint, &header.method);
+        }
+        let route = match self.routes.find(&header.method, target.path()) {
+            Found::Route(route) => Arc::clone(route),
+            Found::OtherMethods(methods) => {
+                let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+                return Err(Refusal { allow: Some(allow), ..Reason::Method.into() });
+            }
+            Found::Nothing => return Err(Reason::NoRoute.into()),
+        };
+        ctx.subject = Subject::Route(route.id);
+        if route.access == Access::Public {
+            return Ok(Judged::Settled(route, None));
+        }
+        let judged = self.principal(&header.headers, target.query(), ctx).and_then(|principal| {
+            let bound = matches!(grant(&route, &principal, &self.catalogue)?, Grant::Bound(_));
+            Ok((principal, bound))
+        });
+        match judged {
+            Ok((principal, true)) => Ok(Judged::Bound(route, principal)),
+            Ok((principal, false)) => Ok(Judged::Settled(route, Some(principal))),
+            Err(reason) => Err(Refusal { route: Some(route), ..reason.into() }),
+        }
+    }
+
+    /// Step 3: who sends this request.
+    pub(super) fn principal(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        ctx: &mut RequestContext,
+    ) -> Result<Arc<Principal>, Reason> {
+        let token = match bearer(headers, query) {
+            Credentials::Token(token) => token,
+            Credentials::Absent => return Err(Reason::MissingToken),
+            Credentials::Repeated => return Err(Reason::InvalidRequest),
+            Credentials::Malformed => return Err(Reason::Malformed),
+        };
+        let now = self.clock.now();
+        let verify = || {
+            let verified = self.trust.verify(token, now);
+            self.metrics.count_verification(verified.as_ref().map(|_| ()).map_err(|reason| *reason));
+            verified
+        };
+        let recheck = |principal: &Principal| self.trust.recheck(principal, now);
+        let (lookup, principal) = self.cache.principal(token, now, recheck, verify);
+        ctx.cache = Some(lookup);
+        let principal = principal?;
+        ctx.principal = Some(Arc::clone(&principal));
+        Ok(principal)
+    }
+
+    /// Sends a request on its way, if its body is not too long by its own account.
+    fn forward(&self, admitted: Admitted, header: &RequestHeader) -> Admission {
+        if body::declared_length(header).is_some_and(|length| length > self.limits.body) {
+            return Admission::Refuse(Refusal { route: Some(admitted.route), ..Reason::BodyTooLarge.into() });
+        }
+        Admission::Forward(admitted)
+    }
+
+    /// A refusal stands, unless it is about who may use a route that only reports.
+    fn refuse_or_report(&self, refusal: Refusal, ctx: &mut RequestContext) -> Admission {
+        match refusal.route {
+            Some(route) if route.enforcement == Enforcement::Report && refusal.reason != Reason::BodyTooLarge => {
+                ctx.decision = Decision::Reported(refusal.reason);
+                Admission::Forward(Admitted { route, principal: None, body: BodyState::Judged })
+            }
+            route => Admission::Refuse(Refusal { route, ..refusal }),
+        }
+    }
+}
+
+fn judge_endpoint(endpoint: Endpoint, method: &Method) -> Result<Judged, Refusal> {
+    if endpoint.takes(method) {
+        return Ok(Judged::Endpoint(endpoint));
+    }
+    Err(Refusal { allow: Some(endpoint.allow().to_owned()), ..Reason::Method.into() })
+}
+
+/// Why a body must be read before the decision.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BodyNeed {
+    /// It need not.
+    None,
+    /// A form beside a bearer token must not hold a second token (RFC 6750 section 2).
+    FormToken,
+    /// The application's ID may stand in it.
+    Application,
+}
+
+impl BodyNeed {
+    fn of(header: &RequestHeader, route: &Route, bound: bool) -> Self {
+        if bound && route.application.body.is_some() {
+            return Self::Application;
+        }
+        let form = |kind: &http::HeaderValue| {
+            let start = kind.as_bytes().get(..FORM.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(FORM.as_bytes()))
+        };
+        let sends_form = route.access != Access::Public && header.headers.get(header::CONTENT_TYPE).is_some_and(form);
+        if sends_form { Self::FormToken } else { Self::None }
+    }
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Step 5, and what is left of step 3: everything that needs the body.
+fn judge_body(
+    header: &RequestHeader,
+    route: &Route,
+    principal: Option<&Principal>,
+    need: BodyNeed,
+    bound: bool,
+    body: &[u8],
+) -> Result<(), Reason> {
+    if need == BodyNeed::FormToken && names_token(&String::from_utf8_lossy(body)) {
+        return Err(Reason::InvalidRequest);
+    }
+    let Some(principal) = principal.filter(|_| bound) else { return Ok(()) };
+    let application = principal.application.as_ref().ok_or(Reason::Claims)?;
+    let target = RequestTarget::parse(header.raw_path()).map_err(|_| Reason::Path)?;
+    bind(application, &route.application, &Parts { target, headers: &header.headers, body })
+}

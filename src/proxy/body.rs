@@ -1,0 +1,97 @@
+//! Request bodies that are read before the decision, and those nobody wants any more.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header;
+use pingora::{Result, http::RequestHeader, proxy::Session, time::timeout};
+
+/// Longest body read before the decision, in bytes: pingora keeps no more for its replay.
+pub(super) const MAX_PREREAD: usize = 64 * 1024;
+/// How long an unwanted body is waited for.
+pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest unwanted body that is read to keep the connection, in bytes.
+const MAX_DRAINED: usize = 64 * 1024;
+/// Longest unwanted body that is read after the reply, so that a client which is still sending gets to see it.
+const MAX_DISCARDED: usize = 4 * 1024 * 1024;
+
+/// A body that was read whole, or was not.
+pub(super) enum Preread {
+    Whole(Bytes),
+    TooLarge,
+}
+
+/// Reads a body of at most [`MAX_PREREAD`] bytes; pingora sends those very bytes on if the request passes.
+pub(super) async fn preread(session: &mut Session) -> Result<Preread> {
+    session.enable_retry_buffering();
+    read(session, MAX_PREREAD).await
+}
+
+/// Reads a body of at most `limit` bytes. Each part must arrive within the session's read timeout.
+pub(super) async fn read(session: &mut Session, limit: usize) -> Result<Preread> {
+    if declared_length(session.req_header()).is_some_and(|length| length > limit as u64) {
+        return Ok(Preread::TooLarge);
+    }
+    if session.is_body_empty() {
+        return Ok(Preread::Whole(Bytes::new()));
+    }
+    // Writing an interim reply makes pingora give up the connection; the body is about to be read whole, so it need not.
+    let keepalive = session.get_keepalive();
+    if session.req_header().headers.contains_key(header::EXPECT) {
+        session.write_continue_response().await?;
+    }
+    let mut whole = Bytes::new();
+    let mut joined = BytesMut::new();
+    while let Some(part) = session.read_request_body().await? {
+        if joined.len() + whole.len() + part.len() > limit {
+            return Ok(Preread::TooLarge);
+        }
+        if whole.is_empty() && joined.is_empty() {
+            whole = part;
+            continue;
+        }
+        joined.extend_from_slice(&std::mem::take(&mut whole));
+        joined.extend_from_slice(&part);
+    }
+    session.set_keepalive(keepalive);
+    Ok(Preread::Whole(if joined.is_empty() { whole } else { joined.freeze() }))
+}
+
+/// The length a request declares; the head check let only sound ones pass.
+pub(super) fn declared_length(header: &RequestHeader) -> Option<u64> {
+    header.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// Whether the connection can carry another request: reads a short body that nobody wants, so that its bytes are never
+/// taken for one.
+pub(super) async fn drain(session: &mut Session) {
+    let too_long = declared_length(session.req_header()).is_some_and(|length| length > MAX_DRAINED as u64);
+    // A client that waits for `100 Continue` sends nothing; it is told to go by the reply.
+    let waits = session.req_header().headers.contains_key(header::EXPECT);
+    if too_long || waits || session.is_body_done() {
+        return;
+    }
+    discard_up_to(session, MAX_DRAINED).await;
+}
+
+/// Reads on for a while after the reply to a request whose body is not done: closing at once would reset the connection
+/// and could take the reply with it.
+pub(super) async fn linger(session: &mut Session) {
+    if !session.is_body_done() {
+        discard_up_to(session, MAX_DISCARDED).await;
+    }
+}
+
+async fn discard_up_to(session: &mut Session, limit: usize) {
+    let mut discarded = 0;
+    let discard = async {
+        while let Ok(Some(part)) = session.read_request_body().await {
+            discarded += part.len();
+            if discarded > limit {
+                return;
+            }
+        }
+    };
+    // Whether it was read or not shows in the session; there is nothing to add.
+    let _ = timeout(DRAIN_TIMEOUT, discard).await;
+}

@@ -1,0 +1,161 @@
+use std::{
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Instant, SystemTime},
+};
+
+use http::HeaderValue;
+use pingora::{Error, ErrorType::InternalError, Result, proxy::Session};
+
+use crate::{
+    cache::Lookup,
+    domain::{Principal, random_bytes},
+    policy::Route,
+    telemetry::{Decision, Outcome, Subject},
+};
+
+/// What is known of one request.
+pub struct RequestContext {
+    pub(super) id: RequestId,
+    pub(super) progress: Progress,
+    pub(super) subject: Subject,
+    pub(super) decision: Decision,
+    pub(super) principal: Option<Arc<Principal>>,
+    pub(super) cache: Option<Lookup>,
+    pub(super) upstream_started: Option<Instant>,
+    pub(super) failed_connects: usize,
+    arrived: SystemTime,
+    started: Instant,
+    _in_flight: InFlight,
+}
+
+/// How far a request has come. Only an admitted one has a way upstream.
+pub(super) enum Progress {
+    Arrived,
+    Admitted(Admitted),
+}
+
+/// The permission to go upstream: made by `admit` alone, needed by every step after it.
+pub(super) struct Admitted {
+    pub(super) route: Arc<Route>,
+    /// Who asks; `None` on a public route, or where a route only reports.
+    pub(super) principal: Option<Arc<Principal>>,
+    pub(super) body: BodyState,
+}
+
+/// Whether the body was read before the decision.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyState {
+    /// It streams from client to upstream.
+    Unread,
+    /// It was read, judged and kept; pingora replays the very bytes.
+    Judged,
+}
+
+impl Progress {
+    pub(super) fn admitted(&self) -> Result<&Admitted> {
+        match self {
+            Self::Admitted(admitted) => Ok(admitted),
+            Self::Arrived => Error::e_explain(InternalError, "a request that was not admitted has no way upstream"),
+        }
+    }
+}
+
+impl RequestContext {
+    #[expect(clippy::disallowed_methods, reason = "the access log states when a request arrived")]
+    pub(super) fn new(in_flight: InFlight) -> Self {
+        Self {
+            id: RequestId::fresh(),
+            progress: Progress::Arrived,
+            subject: Subject::None,
+            decision: Decision::Admitted,
+            principal: None,
+            cache: None,
+            upstream_started: None,
+            failed_connects: 0,
+            arrived: SystemTime::now(),
+            started: super::now(),
+            _in_flight: in_flight,
+        }
+    }
+
+    /// When the request arrived.
+    pub(super) const fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// How the request went, once its reply is out.
+    pub(super) fn outcome<'a>(&'a self, session: &'a Session) -> Outcome<'a> {
+        let now = super::now();
+        let header = session.req_header();
+        let target = std::str::from_utf8(header.raw_path()).unwrap_or_default();
+        let upstream = match (&self.progress, self.upstream_started) {
+            (Progress::Admitted(admitted), Some(_)) => Some(admitted.route.upstream),
+            _ => None,
+        };
+        Outcome {
+            arrived: self.arrived,
+            request_id: self.id.as_str(),
+            subject: self.subject,
+            method: header.method.as_str(),
+            path: target.split_once('?').map_or(target, |(path, _)| path),
+            address: super::headers::client_address(session),
+            status: session.response_written().map_or(0, |response| response.status.as_u16()),
+            decision: self.decision,
+            principal: self.principal.as_deref(),
+            cache: self.cache,
+            upstream,
+            upstream_duration: self.upstream_started.map(|started| now.saturating_duration_since(started)),
+            duration: now.saturating_duration_since(self.started),
+            bytes_in: session.body_bytes_read(),
+            bytes_out: session.body_bytes_sent(),
+        }
+    }
+}
+
+/// The name of one request: 16 random hexadecimal digits of this process, and a count.
+pub(super) struct RequestId([u8; 32]);
+
+impl RequestId {
+    pub(super) fn fresh() -> Self {
+        static PROCESS: LazyLock<[u8; 8]> = LazyLock::new(random_bytes);
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let mut digits = [0; 32];
+        for (place, byte) in PROCESS.iter().chain(&count).enumerate() {
+            digits[2 * place] = HEX_DIGITS[usize::from(byte >> 4)];
+            digits[2 * place + 1] = HEX_DIGITS[usize::from(byte & 15)];
+        }
+        Self(digits)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("hexadecimal digits are ASCII")
+    }
+
+    pub(super) fn header_value(&self) -> HeaderValue {
+        HeaderValue::from_bytes(&self.0).expect("hexadecimal digits can stand in a header")
+    }
+}
+
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// Counts one request as being served, until it is dropped: also on a panic.
+pub(super) struct InFlight {
+    count: Arc<AtomicUsize>,
+}
+
+impl InFlight {
+    pub(super) fn enter(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self { count: Arc::clone(count) }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}

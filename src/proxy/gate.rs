@@ -1,0 +1,201 @@
+//! A connection before pingora: each request's head is read here, within one deadline, and judged as it came off the wire.
+//!
+//! pingora would mend some heads before any hook sees them (it escapes bytes in the target, joins equal lengths, drops a
+//! length beside chunked) and has no deadline for a whole head. Here nothing was mended yet; the very bytes are then handed
+//! to pingora's parser as the prefix of its stream, so nothing is copied or parsed twice that was not before.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use pingora::{
+    apps::{HttpServerApp, ServerApp},
+    protocols::{Stream, http::ServerSession},
+    server::ShutdownWatch,
+    time::timeout,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{
+    context::RequestId,
+    now,
+    respond::{Failure, encode, problem},
+};
+use crate::{
+    domain::Reason,
+    policy::{HeadLimits, Violation, check_head, head_end},
+    telemetry::{AccessLog, Decision, Metrics, Outcome, Subject},
+};
+
+/// Bounds on a connection and on the heads that arrive on it.
+#[derive(Clone, Copy, Debug)]
+pub struct GateLimits {
+    /// Size of a head.
+    pub head: HeadLimits,
+    /// From a request's first byte to the end of its head; on a fresh connection, from its beginning.
+    pub head_timeout: Duration,
+}
+
+/// Stands before an HTTP application on every connection.
+pub struct Gate<A> {
+    inner: Arc<A>,
+    limits: GateLimits,
+    metrics: Arc<Metrics>,
+    access_log: Arc<AccessLog>,
+}
+
+/// How reading a head ended.
+enum Arrival {
+    /// With a sound head, and whatever came after it.
+    Head(BytesMut),
+    /// With one that is refused.
+    Refused(Failure),
+    /// With nothing: the client left, or was idle for too long.
+    Nothing,
+}
+
+impl<A> Gate<A> {
+    /// Stands before `inner`.
+    pub const fn new(inner: Arc<A>, limits: GateLimits, metrics: Arc<Metrics>, access_log: Arc<AccessLog>) -> Self {
+        Self { inner, limits, metrics, access_log }
+    }
+}
+
+#[async_trait]
+impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Gate<A> {
+    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let mut stopping = shutdown.clone();
+        let mut patience = self.limits.head_timeout;
+        while !*stopping.borrow() {
+            let arrival = tokio::select! {
+                biased;
+                arrival = self.read_head(&mut stream, patience) => arrival,
+                // A connection without a request in it has nothing to lose.
+                _ = stopping.changed() => return None,
+            };
+            let head = match arrival {
+                Arrival::Head(head) => head,
+                Arrival::Nothing => return None,
+                Arrival::Refused(failure) => {
+                    self.refuse(stream, failure).await;
+                    return None;
+                }
+            };
+            let mut session = ServerSession::new_http1(stream);
+            session.set_pipelined_prefix(head);
+            (stream, _) = self.inner.process_new_http(session, shutdown).await?.consume();
+            patience = KEEP_ALIVE;
+        }
+        None
+    }
+
+    async fn cleanup(&self) {
+        self.inner.http_cleanup().await;
+    }
+}
+
+impl<A> Gate<A> {
+    /// Reads until a head is whole: `patience` for its first byte, [`GateLimits::head_timeout`] for all of it.
+    async fn read_head(&self, stream: &mut Stream, patience: Duration) -> Arrival {
+        let mut buffer = BytesMut::with_capacity(FIRST_READ);
+        let mut started: Option<Instant> = None;
+        let mut seen = 0;
+        loop {
+            let left = match started {
+                None => patience,
+                Some(started) => self.limits.head_timeout.saturating_sub(now().saturating_duration_since(started)),
+            };
+            match timeout(left, stream.read_buf(&mut buffer)).await {
+                Err(_) if started.is_some() => return Arrival::Refused(Failure::HeadTimeout),
+                Ok(Ok(1..)) => {}
+                Err(_) | Ok(Ok(0) | Err(_)) => return Arrival::Nothing,
+            }
+            skip_empty_lines(&mut buffer, &mut started);
+            match self.judge(&buffer, seen) {
+                Ok(true) => return Arrival::Head(buffer),
+                Ok(false) => seen = buffer.len(),
+                Err(violation) => return Arrival::Refused(Failure::Head(violation)),
+            }
+            started.get_or_insert_with(now);
+        }
+    }
+
+    /// Whether `bytes` begin with a whole, sound head.
+    fn judge(&self, bytes: &[u8], seen: usize) -> Result<bool, Violation> {
+        match head_end(bytes, seen, self.limits.head)? {
+            Some(end) => check_head(&bytes[..end], self.limits.head).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Tells the client, counts it, and closes the connection so that it gets to read the reply.
+    async fn refuse(&self, mut stream: Stream, failure: Failure) {
+        let id = RequestId::fresh();
+        let reply = encode(&problem(failure, id.as_str()));
+        let _ = timeout(CLOSING, async {
+            stream.write_all(&reply).await?;
+            stream.flush().await?;
+            AsyncWriteExt::shutdown(&mut stream).await?;
+            let mut discarded = 0;
+            let mut rest = BytesMut::with_capacity(FIRST_READ);
+            while discarded < MAX_DISCARDED {
+                rest.clear();
+                match stream.read_buf(&mut rest).await? {
+                    0 => break,
+                    length => discarded += length,
+                }
+            }
+            std::io::Result::Ok(())
+        })
+        .await;
+        self.record(&stream, failure, id.as_str());
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the access log states when a request arrived")]
+    fn record(&self, stream: &Stream, failure: Failure, request_id: &str) {
+        let reason = match failure {
+            Failure::Head(violation) => violation.reason(),
+            _ => Reason::InvalidRequest,
+        };
+        let peer = stream.get_socket_digest().and_then(|digest| digest.peer_addr().cloned());
+        let address = peer.and_then(|address| address.as_inet().map(std::net::SocketAddr::ip));
+        let outcome = Outcome {
+            arrived: SystemTime::now(),
+            request_id,
+            subject: Subject::None,
+            method: "",
+            path: "",
+            address: address.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
+            status: failure.status(),
+            decision: Decision::Refused(reason),
+            principal: None,
+            cache: None,
+            upstream: None,
+            upstream_duration: None,
+            duration: Duration::ZERO,
+            bytes_in: 0,
+            bytes_out: 0,
+        };
+        self.metrics.record(&outcome);
+        self.access_log.record(&outcome, &self.metrics);
+    }
+}
+
+/// Takes out empty lines before a request (RFC 9112 section 2.2); old clients send one after a body.
+fn skip_empty_lines(buffer: &mut BytesMut, started: &mut Option<Instant>) {
+    while started.is_none() && buffer.starts_with(b"\r\n") {
+        buffer.advance(2);
+    }
+}
+
+/// What one read takes at first: most heads fit.
+const FIRST_READ: usize = 4096;
+/// How long a connection may wait between two requests.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a refused client may take to read why.
+const CLOSING: Duration = Duration::from_secs(2);
+/// What a refused client may still send meanwhile, in bytes.
+const MAX_DISCARDED: usize = 1024 * 1024;

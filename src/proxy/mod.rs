@@ -1,0 +1,214 @@
+//! The gateway as pingora sees it: each hook calls a plain function of this folder.
+//!
+//! [`Gate`] reads and judges a request's head before pingora parses it; `admit` takes the decision; `headers` states what
+//! the upstream may see; `respond` is the one place where reasons become HTTP.
+
+mod admit;
+mod body;
+mod context;
+mod endpoints;
+mod gate;
+mod headers;
+mod respond;
+
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::{
+    Error, ErrorSource,
+    ErrorType::{ConnectTimedout, HTTPStatus, ReadTimedout, TLSHandshakeTimedout, WriteTimedout},
+    Result,
+    http::RequestHeader,
+    modules::http::HttpModules,
+    proxy::{FailToProxy, ProxyHttp, Session},
+    upstreams::peer::HttpPeer,
+};
+
+pub use gate::{Gate, GateLimits};
+
+use crate::{
+    cache::TokenCache,
+    domain::{Catalogue, Clock, Reason},
+    issuer::Issuer,
+    policy::RouteTable,
+    telemetry::{AccessLog, Decision, Metrics},
+    trust::Trust,
+    upstream::Upstreams,
+};
+use admit::Admission;
+use context::{InFlight, Progress, RequestContext};
+use respond::Failure;
+
+/// Bounds on one request beyond its head.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLimits {
+    /// A body that is streamed upstream, in bytes.
+    pub body: u64,
+    /// Between two parts of a body.
+    pub body_timeout: Duration,
+    /// Requests being served at one moment.
+    pub in_flight: usize,
+}
+
+/// Everything that serving a request needs; immutable but for what its parts change inside.
+pub struct Gateway {
+    /// The routes.
+    pub routes: RouteTable,
+    /// The scopes.
+    pub catalogue: Arc<Catalogue>,
+    /// Who may be believed.
+    pub trust: Arc<Trust>,
+    /// Who was verified already.
+    pub cache: Arc<TokenCache>,
+    /// Our own endpoints.
+    pub issuer: Arc<Issuer>,
+    /// Who answers.
+    pub upstreams: Upstreams,
+    /// Bounds on one request.
+    pub limits: RequestLimits,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is written down.
+    pub access_log: Arc<AccessLog>,
+    /// Requests being served.
+    pub in_flight: Arc<AtomicUsize>,
+    /// The time.
+    pub clock: Clock,
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> RequestContext {
+        RequestContext::new(InFlight::enter(&self.in_flight))
+    }
+
+    /// No compression: replies pass as they are.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+        session.set_read_timeout(Some(self.limits.body_timeout));
+        session.set_write_timeout(Some(WRITE_TIMEOUT));
+        session.set_total_drain_timeout(Some(body::DRAIN_TIMEOUT));
+        let reply = match self.admit(session, ctx).await? {
+            Admission::Forward(admitted) => {
+                ctx.progress = Progress::Admitted(admitted);
+                return Ok(false);
+            }
+            Admission::Endpoint(endpoint) => self.serve(endpoint, session, ctx).await?,
+            Admission::Refuse(refusal) => {
+                ctx.decision = Decision::Refused(refusal.reason);
+                self.refuse(&refusal, ctx)
+            }
+        };
+        respond::send(session, reply).await?;
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+        ctx.upstream_started = Some(now());
+        Ok(self.upstreams.next(ctx.progress.admitted()?.route.upstream))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream: &mut RequestHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        headers::prepare(session, upstream, ctx.progress.admitted()?, &ctx.id)
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        if session.body_bytes_read() as u64 <= self.limits.body {
+            return Ok(());
+        }
+        ctx.decision = Decision::Refused(Reason::BodyTooLarge);
+        Error::e_explain(HTTPStatus(413), "the request body is over its limit")
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut RequestContext,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        let Ok(admitted) = ctx.progress.admitted() else { return error };
+        self.metrics.count_connect_failure(admitted.route.upstream);
+        ctx.failed_connects += 1;
+        // Nothing was sent yet, so any method may be tried on the next server of the group.
+        error.set_retry(ctx.failed_connects < self.upstreams.servers(admitted.route.upstream).min(MAX_TRIES));
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
+        let failure = failure(error, ctx);
+        if let (Some(failure), None) = (failure, session.response_written()) {
+            session.set_keepalive(None);
+            let reply = respond::problem(failure, ctx.id.as_str());
+            // The client may be gone by now; there is nobody else to tell.
+            let _ = respond::send(session, reply).await;
+        }
+        FailToProxy { error_code: failure.map_or(0, Failure::status), can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut RequestContext) {
+        let outcome = ctx.outcome(session);
+        self.metrics.record(&outcome);
+        self.access_log.record(&outcome, &self.metrics);
+    }
+
+    /// The metrics and the access log say what happened; pingora's own line would add the upstream's address.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &RequestContext, _error: &Error) -> bool {
+        true
+    }
+
+    fn request_summary(&self, session: &Session, ctx: &RequestContext) -> String {
+        format!("{} request {}", session.req_header().method, ctx.id.as_str())
+    }
+}
+
+/// What a client is told when a request that was admitted fails; `None` if it is gone.
+fn failure(error: &Error, ctx: &RequestContext) -> Option<Failure> {
+    if let Decision::Refused(reason) = ctx.decision {
+        return Some(Failure::Refused(reason));
+    }
+    let timed_out = matches!(error.etype(), ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout);
+    match error.esource() {
+        ErrorSource::Upstream if timed_out => Some(Failure::UpstreamTimeout),
+        ErrorSource::Upstream => Some(Failure::UpstreamUnreachable),
+        ErrorSource::Downstream if *error.etype() == ReadTimedout => Some(Failure::BodyTimeout),
+        ErrorSource::Downstream if is_malformed(error) => Some(Failure::Refused(Reason::InvalidRequest)),
+        ErrorSource::Downstream => None,
+        ErrorSource::Internal | ErrorSource::Unset => Some(Failure::Internal),
+    }
+}
+
+/// Whether the client sent something that is no HTTP, rather than went away.
+fn is_malformed(error: &Error) -> bool {
+    use pingora::ErrorType::{ConnectionClosed, ReadError, WriteError};
+    !matches!(error.etype(), ReadError | WriteError | ConnectionClosed | WriteTimedout)
+}
+
+/// The moment, for durations only.
+#[expect(clippy::disallowed_methods, reason = "durations are measured here, by the clock that never jumps")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// A client that does not take a reply for so long is given up.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most servers of a group that one request is offered to.
+const MAX_TRIES: usize = 3;

@@ -1,0 +1,248 @@
+//! Reason -> status, challenge and body: the one place.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use pingora::{Result, http::ResponseHeader, proxy::Session};
+use serde_json::json;
+
+use super::{Gateway, admit::Refusal, body, context::RequestContext};
+use crate::{
+    domain::{Reason, ScopeName},
+    policy::{Access, Violation},
+};
+
+/// What went wrong with a request, from its first byte to its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// It was refused.
+    Refused(Reason),
+    /// Its head breaks the rules of HTTP.
+    Head(Violation),
+    /// Its head did not arrive in time.
+    HeadTimeout,
+    /// Its body did not arrive in time.
+    BodyTimeout,
+    /// No server took it, or one answered with something that is no HTTP.
+    UpstreamUnreachable,
+    /// A server did not answer in time.
+    UpstreamTimeout,
+    /// We failed.
+    Internal,
+}
+
+impl Failure {
+    pub(super) const fn status(self) -> u16 {
+        match self {
+            Self::Refused(reason) => status(reason),
+            Self::Head(violation) => violation.status(),
+            Self::HeadTimeout | Self::BodyTimeout => 408,
+            Self::UpstreamUnreachable => 502,
+            Self::UpstreamTimeout => 504,
+            Self::Internal => 500,
+        }
+    }
+
+    /// The `code` member. Callers learn that a token is invalid, not which check it failed.
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Refused(reason) if is_about_token(reason) => "invalid_token",
+            Self::Refused(reason) => reason.code(),
+            Self::Head(violation) => violation.reason().code(),
+            Self::HeadTimeout | Self::BodyTimeout => Reason::InvalidRequest.code(),
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::Internal => "internal",
+        }
+    }
+
+    fn detail(self) -> String {
+        match self {
+            Self::Refused(reason) => detail(reason).to_owned(),
+            Self::Head(violation) => violation.to_string(),
+            Self::HeadTimeout => "the request's header did not arrive in time".to_owned(),
+            Self::BodyTimeout => "the request's body did not arrive in time".to_owned(),
+            Self::UpstreamUnreachable => "the service behind the gateway cannot be reached".to_owned(),
+            Self::UpstreamTimeout => "the service behind the gateway did not answer in time".to_owned(),
+            Self::Internal => "the gateway failed".to_owned(),
+        }
+    }
+}
+
+impl Gateway {
+    /// The reply to a request that was refused.
+    pub(super) fn refuse(&self, refusal: &Refusal, ctx: &RequestContext) -> Response<Bytes> {
+        let mut reply = problem(Failure::Refused(refusal.reason), ctx.id.as_str());
+        let headers = reply.headers_mut();
+        if let Some(challenge) = self.challenge(refusal) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(allow) = refusal.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
+            headers.insert(header::ALLOW, allow);
+        }
+        if matches!(refusal.reason, Reason::Overloaded | Reason::RateLimited | Reason::KeysUnavailable) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        reply
+    }
+
+    /// The challenge of RFC 6750 section 3, if the refusal carries one.
+    fn challenge(&self, refusal: &Refusal) -> Option<HeaderValue> {
+        let realm = self.issuer.realm();
+        let text = match refusal.reason {
+            Reason::MissingToken => format!("Bearer realm=\"{realm}\""),
+            Reason::Expired => {
+                format!(
+                    "Bearer realm=\"{realm}\", error=\"invalid_token\", error_description=\"the token has expired\""
+                )
+            }
+            reason if is_about_token(reason) => format!("Bearer realm=\"{realm}\", error=\"invalid_token\""),
+            Reason::InvalidRequest => format!("Bearer realm=\"{realm}\", error=\"invalid_request\""),
+            Reason::InsufficientScope | Reason::ApplicationMissing | Reason::ApplicationMismatch => {
+                let scope = self.scopes_of(refusal);
+                format!("Bearer realm=\"{realm}\", error=\"insufficient_scope\", scope=\"{scope}\"")
+            }
+            _ => return None,
+        };
+        HeaderValue::from_str(&text).ok()
+    }
+
+    fn scopes_of(&self, refusal: &Refusal) -> String {
+        match refusal.route.as_ref().map(|route| route.access) {
+            Some(Access::AnyOf(scopes)) => {
+                self.catalogue.names(scopes).map(ScopeName::as_str).collect::<Vec<_>>().join(" ")
+            }
+            Some(Access::Public) | None => String::new(),
+        }
+    }
+}
+
+/// A problem document (RFC 9457) that names no cause a caller could use against us.
+pub(super) fn problem(failure: Failure, request_id: &str) -> Response<Bytes> {
+    let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or_default(),
+        "status": status.as_u16(),
+        "code": failure.code(),
+        "detail": failure.detail(),
+        "request_id": request_id,
+    });
+    let mut reply = Response::new(Bytes::from(body.to_string()));
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+/// Sends a whole reply and leaves the connection in a state in which the next bytes are a request, or closes it.
+pub(super) async fn send(session: &mut Session, reply: Response<Bytes>) -> Result<()> {
+    body::drain(session).await;
+    let (parts, body) = reply.into_parts();
+    let mut header = ResponseHeader::build(parts.status, Some(parts.headers.len() + 3))?;
+    for (name, value) in &parts.headers {
+        header.append_header(name, value)?;
+    }
+    header.insert_header(header::CONTENT_LENGTH, body.len())?;
+    let without_body = body.is_empty() || session.req_header().method == http::Method::HEAD;
+    session.write_response_header(Box::new(header), without_body).await?;
+    if !without_body {
+        session.write_response_body(Some(body), true).await?;
+    }
+    body::linger(session).await;
+    Ok(())
+}
+
+/// The same reply as bytes, for a connection that pingora never saw a request on; it is closed after them.
+pub(super) fn encode(reply: &Response<Bytes>) -> Vec<u8> {
+    let mut bytes = format!("HTTP/1.1 {}\r\n", reply.status()).into_bytes();
+    for (name, value) in reply.headers() {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(format!("content-length: {}\r\nconnection: close\r\n\r\n", reply.body().len()).as_bytes());
+    bytes.extend_from_slice(reply.body());
+    bytes
+}
+
+const fn status(reason: Reason) -> u16 {
+    match reason {
+        Reason::Path | Reason::InvalidRequest | Reason::ApplicationAmbiguous => 400,
+        Reason::MissingToken
+        | Reason::Malformed
+        | Reason::Algorithm
+        | Reason::UnknownKey
+        | Reason::Signature
+        | Reason::Expired
+        | Reason::NotYetValid
+        | Reason::Issuer
+        | Reason::Audience
+        | Reason::Claims
+        | Reason::Revoked => 401,
+        Reason::InsufficientScope | Reason::ApplicationMissing | Reason::ApplicationMismatch => 403,
+        Reason::NoRoute => 404,
+        Reason::Method => 405,
+        Reason::BodyTooLarge => 413,
+        Reason::RateLimited => 429,
+        Reason::KeysUnavailable | Reason::Overloaded => 503,
+    }
+}
+
+/// Whether callers are told `invalid_token` and no more.
+const fn is_about_token(reason: Reason) -> bool {
+    match reason {
+        Reason::Malformed
+        | Reason::Algorithm
+        | Reason::UnknownKey
+        | Reason::Signature
+        | Reason::Expired
+        | Reason::NotYetValid
+        | Reason::Issuer
+        | Reason::Audience
+        | Reason::Claims
+        | Reason::Revoked => true,
+        Reason::Path
+        | Reason::NoRoute
+        | Reason::Method
+        | Reason::MissingToken
+        | Reason::InvalidRequest
+        | Reason::InsufficientScope
+        | Reason::ApplicationMissing
+        | Reason::ApplicationAmbiguous
+        | Reason::ApplicationMismatch
+        | Reason::BodyTooLarge
+        | Reason::KeysUnavailable
+        | Reason::RateLimited
+        | Reason::Overloaded => false,
+    }
+}
+
+const fn detail(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Path => "the path can be read in more than one way",
+        Reason::NoRoute => "there is nothing here",
+        Reason::Method => "the method is not allowed here",
+        Reason::MissingToken => "an access token is needed",
+        Reason::InvalidRequest => "the request is malformed",
+        Reason::Expired => "the access token has expired",
+        Reason::Malformed
+        | Reason::Algorithm
+        | Reason::UnknownKey
+        | Reason::Signature
+        | Reason::NotYetValid
+        | Reason::Issuer
+        | Reason::Audience
+        | Reason::Claims
+        | Reason::Revoked => "the access token is not valid",
+        Reason::InsufficientScope => "the access token does not cover this",
+        Reason::ApplicationMissing => "the request does not name the application that the access token is for",
+        Reason::ApplicationAmbiguous => "the request names its application in a way that can be read twice",
+        Reason::ApplicationMismatch => "the access token is for another application",
+        Reason::BodyTooLarge => "the request body is too large",
+        Reason::KeysUnavailable => "access tokens cannot be verified at the moment",
+        Reason::RateLimited => "too many requests",
+        Reason::Overloaded => "the gateway is busy",
+    }
+}
