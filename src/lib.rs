@@ -1,7 +1,9 @@
 //! scopegate: an authentication gateway. (The map follows with the modules.)
 
 pub mod admin;
+pub mod app;
 pub mod cache;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod issuer;

@@ -1,3 +1,10 @@
-//! The `scopegate` command.
+//! The `scopegate` command; everything it does is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    scopegate::cli::main()
+}

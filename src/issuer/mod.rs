@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
+pub use client_credentials::is_allowed_redirect;
 pub use failures::{FailureLimits, Rate};
 pub use reply::{Reply, TokenResult, form_too_large};
 

@@ -54,7 +54,8 @@ pub(super) fn rotate(keys: &[KeyFacts], plan: KeyPlan, now: Timestamp) -> Vec<St
     steps
 }
 
-/// Takes their places from the current and next keys that `replace` names. A next key has signed nothing: it goes at once.
+/// Takes their places from the current and next keys that `replace` names. A next key has signed nothing: it goes
+/// at once.
 fn replaced(keys: &[KeyFacts], replace: impl Fn(&KeyFacts) -> bool, plan: KeyPlan, now: Timestamp) -> Vec<Step> {
     let step = |key: &KeyFacts| match key.state {
         KeyState::Current => Some(Step::Retire(key.id.clone(), now.plus(plan.retire_for))),
@@ -132,7 +133,7 @@ mod tests {
         assert_eq!(rotate(&keys, PLAN, NOW), expected);
     }
 
-    /// Carries out a plan on a list, as a backend would, and checks that no step breaks the rule of one current and one next.
+    /// Carries out a plan on a list, as a backend would; no step may break the rule of one current and one next.
     fn apply(keys: &mut Vec<KeyFacts>, steps: Vec<Step>, plan: KeyPlan, made: &mut usize) {
         for step in steps {
             match step {

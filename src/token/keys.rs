@@ -177,7 +177,7 @@ impl VerifyingKey {
     }
 
     /// Whether `signature` (base64url) is this key's for `message`.
-    pub(super) fn verifies(&self, message: &[u8], signature: &str) -> bool {
+    pub fn verifies(&self, message: &[u8], signature: &str) -> bool {
         jsonwebtoken::crypto::verify(signature, message, &self.decoding, self.algorithm.of_library()).unwrap_or(false)
     }
 }

@@ -6,7 +6,8 @@ use crate::{
     store::{Act, Actor, StoreError},
 };
 
-/// A change under way: a transaction that also writes the audit log and raises the revision. Dropped, it never happened.
+/// A change under way: a transaction that also writes the audit log and raises the revision. Dropped, it never
+/// happened.
 pub(super) struct Change<'a> {
     pub(super) tx: Transaction<'static, Sqlite>,
     pub(super) at: Timestamp,

@@ -1,0 +1,66 @@
+//! The composition root: a checked configuration becomes stores, keys, caches and listeners, and runs until a signal.
+
+mod server;
+mod shutdown;
+mod state;
+mod store;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+};
+
+pub use store::{OpenStore, key_plan};
+
+use crate::{config::Config, store::StoreError, token::KeyError};
+
+/// Why the gateway does not start, or a command cannot reach the store.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The store cannot be opened or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A signing key in the store cannot be used.
+    #[error("a signing key in the store cannot be used: {0}")]
+    Key(#[from] KeyError),
+    /// There is no current signing key, though one was just made.
+    #[error("the store has no current signing key")]
+    NoSigningKey,
+    /// Somebody else listens there, or we may not.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// No runtime, no threads.
+    #[error("cannot start: {0}")]
+    Runtime(#[from] io::Error),
+}
+
+/// Serves until SIGTERM or SIGINT. `announce` is called once requests are served.
+pub fn run(config: Config, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
+    let store = OpenStore::open(&config)?;
+    run_on(config, store, announce)
+}
+
+/// The same on a store that is open already.
+pub fn run_on(config: Config, store: OpenStore, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
+    let addresses = config.listen.iter().chain([&config.admin.address]);
+    addresses.copied().try_for_each(check_address)?;
+    let first = store.first_state(&config)?;
+    if first.is_without_clients() {
+        tracing::warn!(
+            "no client can ask for tokens yet; create the first one with: scopegate client add --customer bits:customer::<uuid>"
+        );
+    }
+    let server = server::Server::new(config, first);
+    store.follow(server.targets());
+    server.run(announce)
+}
+
+/// pingora would retry for half a minute and then go on without the listener; better to know now.
+fn check_address(address: SocketAddr) -> Result<(), AppError> {
+    TcpListener::bind(address).map(drop).map_err(|error| AppError::Listen { address, error })
+}

@@ -1,0 +1,248 @@
+//! The listeners and everything behind them.
+
+use std::{
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use pingora::{
+    apps::HttpServerApp,
+    listeners::ListenerConfig,
+    protocols::l4::stream::L4BufferSettings,
+    proxy::http_proxy,
+    server::{RunArgs, configuration::ServerConf},
+    services::listening::Service,
+};
+
+use super::{
+    AppError,
+    shutdown::{FLUSH, GRACE_SECONDS, Signals},
+    state::State,
+    store::First,
+};
+use crate::{
+    admin::Admin,
+    cache::{Bounds, TokenCache},
+    config::{self, Config},
+    domain::{Catalogue, Clock},
+    issuer::{Authentication, FailureLimits, Issuer, Rate, Settings},
+    policy::HeadLimits,
+    proxy::{Gate, GateLimits, Gateway, RequestLimits},
+    store::Revision,
+    telemetry::{AccessLog, Metrics, Names},
+    trust::Trust,
+    upstream::{Timeouts, Upstreams},
+};
+
+/// Idle connections to upstreams that each worker thread keeps.
+const POOL_SIZE: usize = 512;
+/// Tries that pingora makes for one request; the gateway decides about each.
+const MAX_TRIES: usize = 4;
+/// One write of a reply: header and body of most API replies leave together.
+const WRITE_BUFFER: usize = 16 * 1024;
+const READ_BUFFER: usize = 16 * 1024;
+
+/// The gateway, ready to listen.
+pub(super) struct Server {
+    listen: Vec<SocketAddr>,
+    admin_address: SocketAddr,
+    threads: usize,
+    gate: GateLimits,
+    gateway: Gateway,
+    ready: Arc<AtomicBool>,
+    revision: Revision,
+}
+
+/// What a change of the store is handed to.
+pub(super) struct Targets {
+    pub(super) revision: Revision,
+    pub(super) catalogue: Arc<Catalogue>,
+    issuer: Arc<Issuer>,
+    trust: Arc<Trust>,
+    cache: Arc<TokenCache>,
+    metrics: Arc<Metrics>,
+}
+
+impl Targets {
+    pub(super) fn serve(&self, state: State) {
+        let State { directory, standing, key_ends } = state;
+        // Keys are trusted before anything is signed with them.
+        self.trust.replace(standing);
+        self.issuer.replace(directory);
+        self.cache.forget_refusals();
+        self.metrics.state_key_ends(key_ends.iter().map(|(kid, end)| (kid.as_str(), *end)));
+    }
+}
+
+impl Server {
+    pub(super) fn new(config: Config, first: First) -> Self {
+        let Config {
+            listen,
+            admin,
+            issuer,
+            store: _,
+            store_key: _,
+            upstreams,
+            threads,
+            routes,
+            catalogue,
+            cache,
+            limits,
+        } = config;
+        let First { state: State { directory, standing, key_ends }, revision } = first;
+        let metrics = Arc::new(Metrics::new(&Names {
+            routes: routes.routes().iter().map(|route| route.name.to_string()).collect(),
+            upstreams: upstreams.iter().map(|upstream| upstream.name.to_string()).collect(),
+            scopes: catalogue.scopes().iter().map(|scope| scope.name.to_string()).collect(),
+        }));
+        metrics.state_key_ends(key_ends.iter().map(|(kid, end)| (kid.as_str(), *end)));
+        let skew = issuer.clock_skew.as_secs();
+        let trust = Trust::new(issuer.url.clone(), issuer.audience.clone(), skew, Arc::clone(&catalogue));
+        trust.replace(standing);
+        let failures = failure_limits(limits.token_failures);
+        let gateway = Gateway {
+            routes,
+            trust: Arc::new(trust),
+            cache: Arc::new(TokenCache::new(bounds(cache))),
+            issuer: Arc::new(Issuer::new(settings(issuer), Arc::clone(&catalogue), failures, directory)),
+            catalogue,
+            upstreams: Upstreams::new(upstreams.into_iter().map(|group| (group.servers, timeouts(group.timeouts)))),
+            limits: RequestLimits {
+                body: limits.body,
+                body_timeout: limits.body_timeout,
+                in_flight: limits.in_flight,
+            },
+            metrics,
+            access_log: Arc::new(AccessLog::start(std::io::stdout())),
+            in_flight: Arc::new(AtomicUsize::new(0)),
+            clock: Clock::System,
+        };
+        let head = HeadLimits { bytes: limits.headers, lines: limits.header_count };
+        let gate = GateLimits { head, head_timeout: limits.header_timeout };
+        let ready = Arc::new(AtomicBool::new(false));
+        Self { listen, admin_address: admin.address, threads, gate, gateway, ready, revision }
+    }
+
+    pub(super) fn targets(&self) -> Targets {
+        Targets {
+            revision: self.revision,
+            catalogue: Arc::clone(&self.gateway.catalogue),
+            issuer: Arc::clone(&self.gateway.issuer),
+            trust: Arc::clone(&self.gateway.trust),
+            cache: Arc::clone(&self.gateway.cache),
+            metrics: Arc::clone(&self.gateway.metrics),
+        }
+    }
+
+    /// Listens until a signal. `announce` is called once every listener takes connections.
+    pub(super) fn run(self, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
+        // The first provider installed is pingora's too: one crypto library everywhere. A second run finds it there.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let mut server = pingora::server::Server::new_with_opt_and_conf(None, server_conf(self.threads));
+        server.bootstrap();
+        let access_log = Arc::clone(&self.gateway.access_log);
+        let signals = Signals {
+            ready: Arc::clone(&self.ready),
+            in_flight: Arc::clone(&self.gateway.in_flight),
+            access_log: Arc::clone(&access_log),
+        };
+        let admin = Admin {
+            metrics: Arc::clone(&self.gateway.metrics),
+            ready: Arc::clone(&self.ready),
+            cache: Arc::clone(&self.gateway.cache),
+            in_flight: Arc::clone(&self.gateway.in_flight),
+        };
+        let addresses: Vec<_> = self.listen.iter().copied().chain([self.admin_address]).collect();
+        let mut admin_service = self.service("admin", admin, &[self.admin_address]);
+        admin_service.threads = Some(1);
+        let ready = Arc::clone(&self.ready);
+        let (listen, gate) = (self.listen, self.gate);
+        let (metrics, log) = (Arc::clone(&self.gateway.metrics), Arc::clone(&self.gateway.access_log));
+        let proxy = http_proxy(&server.configuration, self.gateway);
+        server.add_service(service("gateway", Gate::new(Arc::new(proxy), gate, metrics, log), &listen));
+        server.add_service(admin_service);
+        announce_when_served(addresses, ready, announce)?;
+        server.run(RunArgs { shutdown_signal: Box::new(signals) });
+        access_log.flush(FLUSH);
+        Ok(())
+    }
+
+    fn service<A: HttpServerApp + Send + Sync + 'static>(
+        &self,
+        name: &str,
+        app: A,
+        addresses: &[SocketAddr],
+    ) -> Service<Gate<A>> {
+        let (metrics, log) = (Arc::clone(&self.gateway.metrics), Arc::clone(&self.gateway.access_log));
+        service(name, Gate::new(Arc::new(app), self.gate, metrics, log), addresses)
+    }
+}
+
+fn service<A>(name: &str, app: A, addresses: &[SocketAddr]) -> Service<A> {
+    let mut service = Service::new(name.to_owned(), app);
+    for address in addresses {
+        let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
+        service.add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(buffers));
+    }
+    service
+}
+
+fn server_conf(threads: usize) -> ServerConf {
+    ServerConf {
+        threads,
+        upstream_keepalive_pool_size: POOL_SIZE,
+        max_retries: MAX_TRIES,
+        grace_period_seconds: Some(GRACE_SECONDS),
+        graceful_shutdown_timeout_seconds: Some(1),
+        ..ServerConf::default()
+    }
+}
+
+/// Knocks at every listener until it answers, then says that the gateway is ready.
+fn announce_when_served(
+    addresses: Vec<SocketAddr>,
+    ready: Arc<AtomicBool>,
+    announce: impl FnOnce() + Send + 'static,
+) -> Result<(), AppError> {
+    let knock = move || {
+        for address in &addresses {
+            while TcpStream::connect_timeout(address, Duration::from_secs(1)).is_err() {
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        ready.store(true, Ordering::Release);
+        announce();
+    };
+    thread::Builder::new().name("ready".to_owned()).spawn(knock)?;
+    Ok(())
+}
+
+fn settings(issuer: config::Issuer) -> Settings {
+    let config::Issuer { url, audience, algorithm: _, lifetime, clock_skew: _, client_secret_post } = issuer;
+    let authentication = match client_secret_post {
+        config::SecretPost::Allowed => Authentication::BasicOrPost,
+        config::SecretPost::Refused => Authentication::Basic,
+    };
+    Settings { url, audience, lifetime: lifetime.as_secs(), authentication }
+}
+
+fn bounds(cache: config::Cache) -> Bounds {
+    let config::Cache { entries, memory, negative_entries, negative_ttl } = cache;
+    Bounds { entries, memory, negative_entries, negative_ttl }
+}
+
+fn timeouts(timeouts: config::Timeouts) -> Timeouts {
+    let config::Timeouts { connect, read, idle } = timeouts;
+    Timeouts { connect, read, idle }
+}
+
+#[expect(clippy::disallowed_methods, reason = "failures are counted from the start of the process")]
+fn failure_limits(failures: config::TokenFailures) -> FailureLimits {
+    let rate = |rate: config::Rate| Rate { count: rate.count, period: rate.period };
+    FailureLimits::new(rate(failures.per_client), rate(failures.per_address), Instant::now())
+}

@@ -1,0 +1,154 @@
+use clap::Parser;
+use serde_json::Value;
+
+use super::*;
+use crate::{
+    domain::Timestamp,
+    store::{Actor, SqliteStore, Store},
+};
+
+const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
+const CUSTOMER: &str = "bits:customer::e0d429f2-635b-418c-8b74-4a554f82c0bc";
+
+#[derive(clap::Parser)]
+struct Line {
+    #[command(subcommand)]
+    command: ClientCommand,
+}
+
+/// Runs one command line, split at spaces outside of quotes; `%` stands for the customer.
+async fn answer(store: &SqliteStore, line: &str) -> Result<String, CommandError> {
+    let quoted = line.split('\'').enumerate();
+    let words = quoted.flat_map(|(place, part)| match place % 2 {
+        0 => part.split_whitespace().map(|word| word.replace('%', CUSTOMER)).collect(),
+        _ => vec![part.to_owned()],
+    });
+    let line = Line::try_parse_from(["client".to_owned()].into_iter().chain(words)).unwrap();
+    let mut out = Vec::new();
+    let mut context = Context { store, now: NOW, actor: Actor("cli:tester".to_owned()), out: &mut out };
+    run(line.command, &Catalogue::default(), &mut context).await?;
+    Ok(String::from_utf8(out).unwrap())
+}
+
+async fn json(store: &SqliteStore, line: &str) -> Value {
+    let answer = answer(store, line).await.unwrap();
+    assert_eq!(answer.matches('\n').count(), 1, "one line: {answer}");
+    serde_json::from_str(&answer).unwrap()
+}
+
+async fn a_store() -> SqliteStore {
+    SqliteStore::in_memory(NOW).await.unwrap()
+}
+
+#[tokio::test]
+async fn adding_prints_the_credentials_that_the_store_then_knows() {
+    let store = a_store().await;
+    let line = "add --customer % --name Acme --scope 'application application.session' \
+                --redirect-url https://a.example/ --redirect-url http://localhost:3000/x --json";
+    let text = answer(&store, line).await.unwrap();
+    let added: Value = serde_json::from_str(&text).unwrap();
+    let (id, secret) = (added["client_id"].as_str().unwrap(), added["client_secret"].as_str().unwrap());
+    let expected = format!(
+        r#"{{"client_id":"{id}","client_secret":"{secret}","customer_id":"{CUSTOMER}","scope":"application application.session"}}"#
+    );
+    assert_eq!(text, expected + "\n");
+
+    let client = store.client(&ClientId::parse(id).unwrap()).await.unwrap();
+    let hash = SecretHash::of(&store.hashing_key().await.unwrap(), &ClientSecret::presented(secret.to_owned()));
+    assert!(client.secrets[0].matches(&hash));
+    assert_eq!(client.redirect_urls, ["https://a.example/", "http://localhost:3000/x"]);
+    assert_eq!(store.audit(1).await.unwrap()[0].actor.0, "cli:tester");
+}
+
+#[tokio::test]
+async fn a_client_gets_the_scope_application_unless_told_otherwise() {
+    let store = a_store().await;
+    for (flag, scope) in [
+        ("", "application"),
+        ("--scope application.read", "application.read"),
+        ("--scope '  application   application '", "application"),
+    ] {
+        assert_eq!(json(&store, &format!("add --customer % --json {flag}")).await["scope"], scope, "{flag}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_client_is_refused_and_not_added() {
+    let store = a_store().await;
+    for (line, says) in [
+        ("add --customer acme", "bits:customer::"),
+        ("add --customer bits:customer::E0D429F2-635B-418C-8B74-4A554F82C0BC", "lower case"),
+        ("add --customer % --scope 'application admin'", "no scope is called `admin`; there are: application, "),
+        ("add --customer % --scope 'a\"b'", "no scope is called"),
+        ("add --customer % --scope ' '", "names no scope"),
+        ("add --customer % --redirect-url http://example.com/", "http://example.com/"),
+        ("add --customer % --redirect-url https://example.com/#x", "fragment"),
+        ("add --customer % --redirect-url https://me@example.com/", "user"),
+        ("add --customer % --redirect-url '/done'", "absolute https URL"),
+        ("add --customer % --redirect-url 'https://exam\tple.com/'", "absolute https URL"),
+        ("add --customer % --name 'a\u{1b}[2Jb'", "control characters"),
+    ] {
+        let refused = answer(&store, line).await.unwrap_err().to_string();
+        assert!(refused.contains(says), "{line}: {refused}");
+    }
+    assert_eq!(store.clients().await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn lists_and_shows_hold_no_secret_and_no_hash() {
+    let store = a_store().await;
+    let added = json(&store, "add --customer % --name 'Größe 1' --redirect-url https://a.example/ --json").await;
+    let (id, secret) = (added["client_id"].as_str().unwrap(), added["client_secret"].as_str().unwrap());
+    for line in ["list", "list --json", &format!("show {id}"), &format!("show {id} --json")] {
+        let text = answer(&store, line).await.unwrap();
+        for shown in [id, CUSTOMER, "Größe 1", "application", "enabled", "2023-11-14T22:13:20Z"] {
+            assert!(text.contains(shown), "{line} shows {shown}: {text}");
+        }
+        assert!(!text.contains(secret) && !text.contains("hash"), "{line}: {text}");
+    }
+    let shown = json(&store, &format!("show {id} --json")).await;
+    assert_eq!((&shown["secrets"], &shown["redirect_urls"][0]), (&1.into(), &"https://a.example/".into()));
+}
+
+#[tokio::test]
+async fn an_empty_list_says_how_to_make_a_client() {
+    let store = a_store().await;
+    assert!(answer(&store, "list").await.unwrap().contains("scopegate client add --customer"));
+    assert_eq!(answer(&store, "list --json").await.unwrap(), "[]\n");
+}
+
+#[tokio::test]
+async fn a_rotated_secret_replaces_the_old_one() {
+    let store = a_store().await;
+    let added = json(&store, "add --customer % --json").await;
+    let id = added["client_id"].as_str().unwrap();
+    let rotated = json(&store, &format!("rotate-secret {id} --json")).await;
+    assert_eq!(rotated["client_id"], added["client_id"]);
+    assert_ne!(rotated["client_secret"], added["client_secret"]);
+    let text = answer(&store, &format!("rotate-secret {id}")).await.unwrap();
+    assert!(text.contains("cannot be shown again"), "{text}");
+    assert_eq!(store.clients().await.unwrap()[0].secrets.len(), 1);
+}
+
+#[tokio::test]
+async fn a_client_is_disabled_enabled_and_removed() {
+    let store = a_store().await;
+    let id = json(&store, "add --customer % --json").await["client_id"].as_str().unwrap().to_owned();
+    for (act, state) in [("disable", "disabled"), ("enable", "enabled")] {
+        assert_eq!(json(&store, &format!("{act} {id} --json")).await["state"], state);
+        assert_eq!(json(&store, &format!("show {id} --json")).await["state"], state);
+    }
+    assert_eq!(answer(&store, &format!("remove {id}")).await.unwrap(), format!("Client {id} is removed.\n"));
+    assert_eq!(answer(&store, "list --json").await.unwrap(), "[]\n");
+}
+
+#[tokio::test]
+async fn an_unknown_client_is_named_in_the_refusal() {
+    let store = a_store().await;
+    for act in ["show", "rotate-secret", "disable", "enable", "remove"] {
+        for id in ["nobody", "'no body'"] {
+            let refused = answer(&store, &format!("{act} {id}")).await.unwrap_err().to_string();
+            assert_eq!(refused, format!("no client has the ID {}", id.trim_matches('\'')), "{act}");
+        }
+    }
+}

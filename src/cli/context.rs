@@ -1,0 +1,129 @@
+//! What the commands on a store share.
+
+use std::{
+    env,
+    io::{self, Write},
+    os::unix::fs::MetadataExt,
+};
+
+use serde::Serialize;
+
+use super::check::Format;
+use crate::{
+    domain::Timestamp,
+    store::{Actor, Store, StoreError},
+};
+
+/// What a command on a store works with.
+pub struct Context<'a> {
+    /// The store that the configuration names.
+    pub store: &'a dyn Store,
+    /// When the command began.
+    pub now: Timestamp,
+    /// Who runs it.
+    pub actor: Actor,
+    /// Where its answer goes: standard output.
+    pub out: &'a mut dyn Write,
+}
+
+/// The flag that every command with an answer has.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct FormatFlag {
+    /// Answer with one line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Why a command was refused; exit code 1.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The store refused, or is not usable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The answer could not be written.
+    #[error("the answer cannot be written: {0}")]
+    Output(#[from] io::Error),
+    /// A customer is spelt otherwise.
+    #[error("`{0}` is not a customer; write bits:customer:: and a UUID in lower case with hyphens")]
+    Customer(String),
+    /// A name that would spoil a terminal or a table.
+    #[error("a client's name has at most 200 characters and no control characters")]
+    Name,
+    /// A client must be granted something.
+    #[error("--scope names no scope; there are: {known}")]
+    NoScope {
+        /// The names that there are.
+        known: String,
+    },
+    /// A scope that the configuration does not know.
+    #[error("no scope is called `{name}`; there are: {known}")]
+    UnknownScope {
+        /// As asked for.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// A place that session tokens must not lead to.
+    #[error("`{0}` is not an absolute https URL without user and fragment (http: for this machine only)")]
+    RedirectUrl(String),
+    /// No client has this ID.
+    #[error("no client has the ID {0}")]
+    NoSuchClient(String),
+    /// The token's file or standard input cannot be read.
+    #[error("the token cannot be read: {0}")]
+    TokenSource(io::Error),
+    /// What was read is not a JWT in compact form.
+    #[error("this is not a JWT: three base64url parts, of which the first two are JSON objects")]
+    NotAToken,
+    /// The token was shown, and would be refused.
+    #[error("the token would be refused: {0}")]
+    TokenRefused(&'static str),
+}
+
+impl FormatFlag {
+    /// The format it asks for.
+    pub const fn format(self) -> Format {
+        if self.json {
+            return Format::Json;
+        }
+        Format::Text
+    }
+}
+
+impl Context<'_> {
+    /// Writes `answer` as one line of JSON.
+    pub(super) fn json(&mut self, answer: &impl Serialize) -> Result<(), CommandError> {
+        serde_json::to_writer(&mut *self.out, answer).map_err(io::Error::from)?;
+        Ok(writeln!(self.out)?)
+    }
+
+    /// Writes one line for people.
+    pub(super) fn line(&mut self, text: &str) -> Result<(), CommandError> {
+        Ok(writeln!(self.out, "{text}")?)
+    }
+}
+
+/// Who runs this process: `cli:` and the user's name, or its number where the environment names none.
+pub fn actor() -> Actor {
+    let named = ["USER", "LOGNAME"].into_iter().find_map(|variable| env::var(variable).ok());
+    let named =
+        named.filter(|name| !name.is_empty() && name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_graphic()));
+    Actor(format!("cli:{}", named.unwrap_or_else(user_number)))
+}
+
+fn user_number() -> String {
+    std::fs::metadata("/proc/self").map_or_else(|_| "unknown".to_owned(), |process| process.uid().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_actor_is_one_word() {
+        let actor = actor();
+        assert!(actor.0.starts_with("cli:") && actor.0.len() > 4);
+        assert!(actor.0.bytes().all(|byte| byte.is_ascii_graphic()));
+        assert!(user_number().parse::<u32>().is_ok());
+    }
+}
