@@ -139,7 +139,7 @@ def add_misses(rig: Rig, algorithm: str) -> None:
 def add_haproxy(rig: Rig, algorithm: str, gateway: peers.Gateway, token: str, session: str) -> None:
     if not peers.found("haproxy"):
         return rig.skip(f"HAProxy {algorithm}", "haproxy is not installed")
-    pem = tokens.public_key_pem(gateway.port)
+    pem = tokens.public_key_pem(gateway.port, token)
     server = peers.start_haproxy(rig.processes, algorithm, pem, gateway.issuer, rig.upstream)
     check_guard(server, token, session)
     rig.cases.append(Case(f"HAProxy jwt_verify {algorithm}", server, headers=bearer(token)))

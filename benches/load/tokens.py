@@ -77,12 +77,13 @@ def spoiled(token: str) -> str:
     return f"{head}.{signature[:middle]}{other}{signature[middle + 1:]}"
 
 
-def public_key_pem(port: int) -> str:
-    """The gateway's signing key as PEM, from its key set: so that all peers verify the same tokens."""
+def public_key_pem(port: int, token: str) -> str:
+    """The key that signed `token` as PEM, from the gateway's key set: so that all peers verify the same tokens."""
     status, body = request(port, "/.well-known/jwks.json")
     if status != 200:
         raise RigError(f"the key set answers {status}")
-    der = spki(json.loads(body)["keys"][0])
+    kid = json.loads(decoded(token.split(".")[0]))["kid"]
+    der = spki(next(key for key in json.loads(body)["keys"] if key["kid"] == kid))
     return "-----BEGIN PUBLIC KEY-----\n" + base64.encodebytes(der).decode() + "-----END PUBLIC KEY-----\n"
 
 
