@@ -1,4 +1,43 @@
-//! scopegate: an authentication gateway. (The map follows with the modules.)
+//! scopegate stands in front of an API and lets a request through only with an OAuth 2.0 bearer token that covers its
+//! route. It issues those tokens to API credentials, tells who owns one, and proxies what it admitted.
+//!
+//! # The house
+//!
+//! Modules by floor; each names only floors below its own (`tests/architecture.rs` holds that). In reading order:
+//!
+//! | floor | module | what it is for |
+//! |---|---|---|
+//! | 0 | [`domain`] | the words everyone uses: identifiers, scopes, principal, reasons, secrets, the clock |
+//! | 1 | [`policy`] | may this request pass? head, path, route, scope, binding; pure |
+//! | 1 | [`token`] | what does this token say? bearer, claims, keys, verify, issue; time is an argument |
+//! | 1 | [`store`] | clients, keys and the audit log, kept across restarts |
+//! | 2 | [`config`] | `gateway.yaml`: as written, then checked, every problem with its line |
+//! | 2 | [`trust`] | which keys a token is tried against, and whether what was verified still stands |
+//! | 2 | [`cache`] | verified tokens by keyed digest; each hit is asked again |
+//! | 2 | [`issuer`] | the OAuth endpoints as functions from request to reply |
+//! | 3 | [`upstream`] | the servers behind the gateway, in groups |
+//! | 3 | [`telemetry`] | metrics and the access log, from one value per request |
+//! | 4 | [`proxy`] | the gateway as pingora sees it: gate, admission, headers, replies |
+//! | 4 | [`admin`] | metrics and health for operators |
+//! | 5 | [`app`] | the composition root: configuration to listeners, and back at a signal |
+//! | 6 | [`cli`] | one file per command |
+//!
+//! # One request with a cached token
+//!
+//! [`proxy::Gate`] reads its head within one deadline and judges the bytes ([`policy::check_head`]) → pingora parses them →
+//! `proxy::admit`: [`policy::RequestTarget`] (400 or one reading) → an endpoint of ours? ([`issuer::Endpoint`]) →
+//! [`policy::RouteTable`] (404, 405 or a route) → [`token::bearer`] (absent, malformed or a token) → [`cache::TokenCache`]
+//! (hit: [`trust::Trust::recheck`] asks for time, key and client) → [`policy::grant`] (403 or a grant) → for a bound grant the
+//! body is read and [`policy::decide`] compares → `proxy::headers` strips and states identity → the reply streams back →
+//! one [`telemetry::Outcome`] becomes metrics and a log line. A refusal goes to `proxy::respond`, the one place where reasons
+//! become HTTP, and the upstream never hears of it.
+//!
+//! # One token
+//!
+//! `proxy::endpoints` reads the form → [`issuer::Issuer::token`]: the client's secret is compared in constant time, unknown
+//! clients at the same cost → the scopes asked for are a subset of those granted → [`token::issue()`] signs → the caller
+//! presents it → [`trust::Trust::verify`] finds its key by `kid` → [`token::Unverified::verify`] checks signature, header and
+//! claims → a [`domain::Principal`] that the cache keeps until `exp`.
 
 pub mod admin;
 pub mod app;

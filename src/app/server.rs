@@ -112,11 +112,7 @@ impl Server {
             issuer: Arc::new(Issuer::new(settings(issuer), Arc::clone(&catalogue), failures, directory)),
             catalogue,
             upstreams: Upstreams::new(upstreams.into_iter().map(|group| (group.servers, timeouts(group.timeouts)))),
-            limits: RequestLimits {
-                body: limits.body,
-                body_timeout: limits.body_timeout,
-                in_flight: limits.in_flight,
-            },
+            limits: RequestLimits { body: limits.body, body_timeout: limits.body_timeout, in_flight: limits.in_flight },
             metrics,
             access_log: Arc::new(AccessLog::start(std::io::stdout())),
             in_flight: Arc::new(AtomicUsize::new(0)),

@@ -1,6 +1,6 @@
 //! The store and the thread that follows it.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{path::Path, sync::Arc, thread, time::Duration};
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -13,6 +13,9 @@ use crate::{
 
 /// How often the store is asked whether somebody changed it, for example the command line in another process.
 const POLL_EVERY: Duration = Duration::from_millis(250);
+
+/// A gateway may sign with a key for a moment after another process retired it.
+const ROTATION_SLACK: Duration = Duration::from_secs(60);
 
 /// An open store and the runtime it lives on.
 pub struct OpenStore {
@@ -66,20 +69,22 @@ impl First {
 
 /// How keys are made and how long they stay, by the configuration.
 pub fn key_plan(config: &Config) -> KeyPlan {
-    let retire_for = (config.issuer.lifetime + config.issuer.clock_skew).as_secs();
-    KeyPlan { algorithm: config.issuer.algorithm, retire_for }
+    let retire_for = config.issuer.lifetime + config.issuer.clock_skew + ROTATION_SLACK;
+    KeyPlan { algorithm: config.issuer.algorithm, retire_for: retire_for.as_secs() }
 }
 
 async fn open(config: &Config) -> Result<SqliteStore, StoreError> {
     let now = Clock::System.now();
     match &config.store {
         StoreLocation::Memory => SqliteStore::in_memory(now).await,
-        StoreLocation::Sqlite(path) => SqliteStore::open(path, key_encryption_key(&config.store_key)?, now).await,
+        StoreLocation::Sqlite(path) => SqliteStore::open(path, key_encryption_key(&config.store_key, path)?, now).await,
     }
 }
 
-fn key_encryption_key(source: &StoreKey) -> Result<KeyEncryptionKey, StoreError> {
+fn key_encryption_key(source: &StoreKey, database: &Path) -> Result<KeyEncryptionKey, StoreError> {
     Ok(match source {
+        // A store that is there was written with a key that was there: a fresh one would open nothing.
+        StoreKey::Source(SecretSource::File(path)) if database.exists() => KeyEncryptionKey::from_file(path)?,
         StoreKey::Source(SecretSource::File(path)) => KeyEncryptionKey::from_file_or_create(path)?,
         StoreKey::Source(SecretSource::Environment(name)) => KeyEncryptionKey::from_environment(name)?,
         StoreKey::Ephemeral => KeyEncryptionKey::generate(),

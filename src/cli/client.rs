@@ -5,14 +5,13 @@ use url::Url;
 
 use super::{
     check::Format,
-    context::{CommandError, Context, FormatFlag},
+    context::{CommandError, Context, FormatFlag, rfc3339},
     table::table,
-    time::rfc3339,
 };
 use crate::{
-    domain::{Catalogue, ClientId, ClientSecret, CustomerId, ScopeName, SecretHash},
+    domain::{Catalogue, ClientId, ClientSecret, CustomerId, ScopeName, SecretHash, Timestamp},
     issuer::is_allowed_redirect,
-    store::{Client, ClientState},
+    store::{Actor, Client, ClientState, Store},
 };
 
 /// What to do with clients.
@@ -34,9 +33,20 @@ pub enum ClientCommand {
     Remove(Named),
 }
 
-/// What a new client is given.
+/// A new client, and how to tell about it.
 #[derive(Debug, clap::Args)]
 pub struct AddArgs {
+    /// The client
+    #[command(flatten)]
+    pub client: NewClient,
+    /// How to answer
+    #[command(flatten)]
+    pub answer: FormatFlag,
+}
+
+/// What a new client is given.
+#[derive(Debug, clap::Args)]
+pub struct NewClient {
     /// Who owns the credentials, as `bits:customer::<uuid>`
     #[arg(long)]
     pub customer: String,
@@ -49,9 +59,6 @@ pub struct AddArgs {
     /// Where its session tokens may lead, once for each URL; without any: anywhere
     #[arg(long = "redirect-url", value_name = "URL")]
     pub redirect_urls: Vec<String>,
-    /// How to answer
-    #[command(flatten)]
-    pub answer: FormatFlag,
 }
 
 /// Which client.
@@ -78,12 +85,24 @@ pub async fn run(command: ClientCommand, catalogue: &Catalogue, context: &mut Co
 }
 
 async fn add(args: AddArgs, catalogue: &Catalogue, context: &mut Context<'_>) -> Result<(), CommandError> {
-    let format = args.answer.format();
+    let AddArgs { client: new, answer } = args;
+    let (client, secret) = create(new, catalogue, context.store, context.now, &context.actor).await?;
+    credentials(&client, &secret, answer.format(), context)
+}
+
+/// Makes a client and its first secret.
+pub(super) async fn create(
+    new: NewClient,
+    catalogue: &Catalogue,
+    store: &dyn Store,
+    now: Timestamp,
+    actor: &Actor,
+) -> Result<(Client, ClientSecret), CommandError> {
     let secret = ClientSecret::generate();
-    let mut client = checked(args, catalogue, context)?;
-    client.secrets.push(SecretHash::of(&context.store.hashing_key().await?, &secret));
-    context.store.add_client(&client, &context.actor).await?;
-    credentials(&client, &secret, format, context)
+    let mut client = checked(new, catalogue, now)?;
+    client.secrets.push(SecretHash::of(&store.hashing_key().await?, &secret));
+    store.add_client(&client, actor).await?;
+    Ok((client, secret))
 }
 
 async fn list(format: Format, context: &mut Context<'_>) -> Result<(), CommandError> {
@@ -217,7 +236,7 @@ fn id(named: &Named) -> Result<ClientId, CommandError> {
     ClientId::parse(&named.id).map_err(|_| CommandError::NoSuchClient(named.id.clone()))
 }
 
-fn checked(args: AddArgs, catalogue: &Catalogue, context: &Context<'_>) -> Result<Client, CommandError> {
+fn checked(args: NewClient, catalogue: &Catalogue, now: Timestamp) -> Result<Client, CommandError> {
     if args.name.chars().count() > 200 || args.name.chars().any(char::is_control) {
         return Err(CommandError::Name);
     }
@@ -232,7 +251,7 @@ fn checked(args: AddArgs, catalogue: &Catalogue, context: &Context<'_>) -> Resul
         redirect_urls: args.redirect_urls,
         state: ClientState::Enabled,
         secrets: Vec::new(),
-        created_at: context.now,
+        created_at: now,
     })
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::check::Format;
 use crate::{
-    domain::Timestamp,
+    domain::{DateTime, Timestamp},
     store::{Actor, Store, StoreError},
 };
 
@@ -101,6 +101,11 @@ impl Context<'_> {
     pub(super) fn line(&mut self, text: &str) -> Result<(), CommandError> {
         Ok(writeln!(self.out, "{text}")?)
     }
+}
+
+/// A moment as RFC 3339 section 5.6 writes it, in UTC.
+pub(super) fn rfc3339(moment: Timestamp) -> String {
+    format!("{}Z", DateTime::of(moment))
 }
 
 /// Who runs this process: `cli:` and the user's name, or its number where the environment names none.

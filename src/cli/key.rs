@@ -4,9 +4,8 @@ use serde::Serialize;
 
 use super::{
     check::Format,
-    context::{CommandError, Context, FormatFlag},
+    context::{CommandError, Context, FormatFlag, rfc3339},
     table::table,
-    time::rfc3339,
 };
 use crate::store::{KeyPlan, KeyState, StoredKey};
 

@@ -1,15 +1,13 @@
 //! The command line, one file per command.
 
-pub mod check;
-pub mod client;
-pub mod context;
-pub mod demo;
-pub mod key;
-pub mod run;
-pub mod token;
-
+mod check;
+mod client;
+mod context;
+mod demo;
+mod key;
+mod run;
 mod table;
-mod time;
+mod token;
 
 use std::{
     io::{stderr, stdin, stdout},
@@ -79,9 +77,9 @@ pub fn main() -> ExitCode {
         Command::Check(answer) => return check::run(&config, answer.format(), &mut stdout(), &mut stderr()),
         Command::Run => run::run(&config),
         Command::Demo(args) => demo::run(&args),
-        Command::Client(command) => on_store(&config, async |config, context| {
-            client::run(command, &config.catalogue, context).await
-        }),
+        Command::Client(command) => {
+            on_store(&config, async |config, context| client::run(command, &config.catalogue, context).await)
+        }
         Command::Key(command) => {
             on_store(&config, async |config, context| key::run(command, app::key_plan(config), context).await)
         }

@@ -12,8 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{
     check::Format,
-    context::{CommandError, Context, FormatFlag},
-    time::rfc3339,
+    context::{CommandError, Context, FormatFlag, rfc3339},
 };
 use crate::{
     domain::Timestamp,

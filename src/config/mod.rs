@@ -1,4 +1,4 @@
-//! `gateway.yaml`: as written ([`raw`], which cannot leave this folder), then checked ([`Config`]).
+//! `gateway.yaml`: as written (`raw`, which cannot leave this folder), then checked ([`Config`]).
 //!
 //! [`load`] reports every problem of a file in one run, each with its line and column. What it returns
 //! needs no further validation.

@@ -1,5 +1,6 @@
 //! The words everyone uses. Nothing here does I/O or reads a clock.
 
+mod calendar;
 mod clock;
 mod id;
 mod principal;
@@ -8,6 +9,7 @@ mod reason;
 mod scope;
 mod secret;
 
+pub use calendar::DateTime;
 pub use clock::{Clock, Timestamp};
 pub use id::{ApplicationId, ClientId, CustomerId, HeaderText, HeaderTextError, KeyId, TokenId, WorkflowId};
 pub use principal::{Principal, RequiredClaim};

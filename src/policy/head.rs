@@ -60,6 +60,9 @@ pub enum Violation {
     /// `Expect` other than `100-continue`.
     #[error("the expectation cannot be met")]
     Expectation,
+    /// Not whole within its time.
+    #[error("the request's header did not arrive in time")]
+    TooSlow,
 }
 
 impl Violation {
@@ -67,6 +70,7 @@ impl Violation {
     pub const fn status(self) -> u16 {
         match self {
             Self::MethodRefused => 405,
+            Self::TooSlow => 408,
             Self::TargetTooLong => 414,
             Self::Expectation => 417,
             Self::TooLarge => 431,
@@ -95,7 +99,8 @@ impl Violation {
             | Self::Host
             | Self::ContentLength
             | Self::TransferEncoding
-            | Self::Expectation => Reason::InvalidRequest,
+            | Self::Expectation
+            | Self::TooSlow => Reason::InvalidRequest,
         }
     }
 }
@@ -262,17 +267,16 @@ fn is_host(value: &[u8]) -> bool {
         _ => value.split_at(memchr::memchr(b':', value).unwrap_or(value.len())),
     };
     let bracketed = value.first() == Some(&b'[');
-    let allowed = |byte: &u8| match bracketed {
-        true => byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'),
-        false => byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'),
-    };
+    let in_address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    let allowed = if bracketed { host.iter().all(in_address) } else { host.iter().all(in_name) };
     let port_sound = match port.split_first() {
         None => true,
         Some((colon, digits)) => {
             *colon == b':' && (1..=5).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
         }
     };
-    !host.is_empty() && host.len() <= 255 && host.iter().all(allowed) && port_sound
+    !host.is_empty() && host.len() <= 255 && allowed && port_sound
 }
 
 #[cfg(test)]

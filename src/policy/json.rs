@@ -143,7 +143,7 @@ impl Visitor<'_> for Text {
     }
 }
 
-/// Reads any value and keeps nothing. Unlike [`IgnoredAny`] it goes through serde_json's depth limit and decodes
+/// Reads any value and keeps nothing. Unlike [`IgnoredAny`] it goes through `serde_json`'s depth limit and decodes
 /// every string, so that a document passes only if a strict parser upstream would take it too.
 struct Skip;
 
@@ -246,7 +246,7 @@ mod tests {
             r#"{"applicationId":"a"}{"applicationId":"b"}"#,
             r#"{"applicationId":"a",}"#,
             r#"{"applicationId":"a"/* b */}"#,
-            r#"{'applicationId':'a'}"#,
+            "{'applicationId':'a'}",
             r#"{"n":NaN,"applicationId":"a"}"#,
             r#"{"applicationId":"a""#,
             "\u{feff}{\"applicationId\":\"a\"}",

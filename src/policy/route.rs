@@ -259,7 +259,9 @@ struct MethodsSeen {
 impl MethodsSeen {
     fn of(choices: &[Choice]) -> Self {
         let mut seen = Self::default();
-        choices.iter().for_each(|choice| seen.add(choice));
+        for choice in choices {
+            seen.add(choice);
+        }
         seen
     }
 

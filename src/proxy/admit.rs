@@ -1,6 +1,5 @@
 use std::sync::{Arc, atomic::Ordering};
 
-use bytes::Bytes;
 use http::{HeaderMap, Method, header};
 use pingora::{Result, http::RequestHeader, proxy::Session};
 
@@ -10,9 +9,9 @@ use super::{
     context::{Admitted, BodyState, RequestContext},
 };
 use crate::{
-    domain::{Principal, Reason},
+    domain::{Catalogue, Principal, Reason},
     issuer::Endpoint,
-    policy::{Access, Enforcement, Found, Grant, Parts, RequestTarget, Route, bind, grant},
+    policy::{Access, Enforcement, Found, Grant, Parts, RequestTarget, Route, decide, grant},
     telemetry::{Decision, Subject},
     token::{Credentials, bearer, names_token},
 };
@@ -45,10 +44,23 @@ impl From<Reason> for Refusal {
 /// What the head alone settles.
 enum Judged {
     Endpoint(Endpoint),
-    /// No more to ask.
-    Settled(Arc<Route>, Option<Arc<Principal>>),
+    Candidate(Candidate),
+}
+
+/// A request that may pass as far as its head tells.
+struct Candidate {
+    route: Arc<Route>,
+    identity: Identity,
+}
+
+/// Who sends a request, and what is left to ask.
+enum Identity {
+    /// Nobody asked.
+    Anonymous,
+    /// The token's scope grants wherever the route accepts it.
+    Free(Arc<Principal>),
     /// The token's scope is bound: the request must name its application.
-    Bound(Arc<Route>, Arc<Principal>),
+    Bound(Arc<Principal>),
 }
 
 impl Gateway {
@@ -59,28 +71,29 @@ impl Gateway {
             self.metrics.count_overload();
             return Ok(Admission::Refuse(Reason::Overloaded.into()));
         }
-        let (route, principal, bound) = match self.judge_head(session.req_header(), ctx) {
+        let candidate = match self.judge_head(session.req_header(), ctx) {
             Ok(Judged::Endpoint(endpoint)) => return Ok(Admission::Endpoint(endpoint)),
-            Ok(Judged::Settled(route, principal)) => (route, principal, false),
-            Ok(Judged::Bound(route, principal)) => (route, Some(principal), true),
-            Err(refusal) => return Ok(self.refuse_or_report(refusal, ctx)),
+            Ok(Judged::Candidate(candidate)) => candidate,
+            Err(refusal) => return Ok(refuse_or_report(refusal, BodyState::Unread, ctx)),
         };
-        let read_body = BodyNeed::of(session.req_header(), &route, bound);
-        let preread = match read_body {
-            BodyNeed::None => Preread::Whole(Bytes::new()),
-            BodyNeed::FormToken | BodyNeed::Application => body::preread(session).await?,
-        };
-        let judged = match preread {
-            Preread::TooLarge => Err(Reason::BodyTooLarge),
-            Preread::Whole(body) => {
-                judge_body(session.req_header(), &route, principal.as_deref(), read_body, bound, &body)
+        let need = BodyNeed::of(session.req_header(), &candidate);
+        let (state, judged) = match need {
+            BodyNeed::None => {
+                (BodyState::Unread, judge_body(session.req_header(), &candidate, &self.catalogue, need, b""))
             }
+            BodyNeed::FormToken | BodyNeed::Application => match body::preread(session).await? {
+                Preread::TooLarge => (BodyState::Judged, Err(Reason::BodyTooLarge)),
+                Preread::Whole(body) => {
+                    (BodyState::Judged, judge_body(session.req_header(), &candidate, &self.catalogue, need, &body))
+                }
+            },
         };
-        let body = if read_body == BodyNeed::None { BodyState::Unread } else { BodyState::Judged };
-        Ok(match judged {
-            Ok(()) => self.forward(Admitted { route, principal, body }, session.req_header()),
-            Err(reason) => self.refuse_or_report(Refusal { route: Some(route), ..reason.into() }, ctx),
-        })
+        let Candidate { route, identity } = candidate;
+        if let Err(reason) = judged {
+            return Ok(refuse_or_report(Refusal { route: Some(route), ..reason.into() }, state, ctx));
+        }
+        let admitted = Admitted { route, principal: identity.principal(), body: state };
+        Ok(self.forward(admitted, session.req_header()))
     }
 
     /// Steps 1 to 4: everything that the head tells.
@@ -104,18 +117,28 @@ impl Gateway {
             Found::Nothing => return Err(Reason::NoRoute.into()),
         };
         ctx.subject = Subject::Route(route.id);
-        if route.access == Access::Public {
-            return Ok(Judged::Settled(route, None));
-        }
-        let judged = self.principal(&header.headers, target.query(), ctx).and_then(|principal| {
-            let bound = matches!(grant(&route, &principal, &self.catalogue)?, Grant::Bound(_));
-            Ok((principal, bound))
-        });
-        match judged {
-            Ok((principal, true)) => Ok(Judged::Bound(route, principal)),
-            Ok((principal, false)) => Ok(Judged::Settled(route, Some(principal))),
+        match self.identify(&route, header, target, ctx) {
+            Ok(identity) => Ok(Judged::Candidate(Candidate { route, identity })),
             Err(reason) => Err(Refusal { route: Some(route), ..reason.into() }),
         }
+    }
+
+    /// Steps 3 and 4: token and scope.
+    fn identify(
+        &self,
+        route: &Route,
+        header: &RequestHeader,
+        target: RequestTarget<'_>,
+        ctx: &mut RequestContext,
+    ) -> Result<Identity, Reason> {
+        if route.access == Access::Public {
+            return Ok(Identity::Anonymous);
+        }
+        let principal = self.principal(&header.headers, target.query(), ctx)?;
+        Ok(match grant(route, &principal, &self.catalogue)? {
+            Grant::Unbound => Identity::Free(principal),
+            Grant::Bound(_) => Identity::Bound(principal),
+        })
     }
 
     /// Step 3: who sends this request.
@@ -152,16 +175,25 @@ impl Gateway {
         }
         Admission::Forward(admitted)
     }
+}
 
-    /// A refusal stands, unless it is about who may use a route that only reports.
-    fn refuse_or_report(&self, refusal: Refusal, ctx: &mut RequestContext) -> Admission {
-        match refusal.route {
-            Some(route) if route.enforcement == Enforcement::Report && refusal.reason != Reason::BodyTooLarge => {
-                ctx.decision = Decision::Reported(refusal.reason);
-                Admission::Forward(Admitted { route, principal: None, body: BodyState::Judged })
-            }
-            route => Admission::Refuse(Refusal { route, ..refusal }),
+impl Identity {
+    fn principal(self) -> Option<Arc<Principal>> {
+        match self {
+            Self::Anonymous => None,
+            Self::Free(principal) | Self::Bound(principal) => Some(principal),
         }
+    }
+}
+
+/// A refusal stands, unless it is about who may use a route that only reports. A body that was cut off cannot be sent on.
+fn refuse_or_report(refusal: Refusal, body: BodyState, ctx: &mut RequestContext) -> Admission {
+    match refusal.route {
+        Some(route) if route.enforcement == Enforcement::Report && refusal.reason != Reason::BodyTooLarge => {
+            ctx.decision = Decision::Reported(refusal.reason);
+            Admission::Forward(Admitted { route, principal: None, body })
+        }
+        route => Admission::Refuse(Refusal { route, ..refusal }),
     }
 }
 
@@ -184,17 +216,21 @@ enum BodyNeed {
 }
 
 impl BodyNeed {
-    fn of(header: &RequestHeader, route: &Route, bound: bool) -> Self {
-        if bound && route.application.body.is_some() {
-            return Self::Application;
+    fn of(header: &RequestHeader, Candidate { route, identity }: &Candidate) -> Self {
+        match identity {
+            Identity::Bound(_) if route.application.body.is_some() => Self::Application,
+            Identity::Free(_) | Identity::Bound(_) if is_form(header) => Self::FormToken,
+            Identity::Anonymous | Identity::Free(_) | Identity::Bound(_) => Self::None,
         }
-        let form = |kind: &http::HeaderValue| {
-            let start = kind.as_bytes().get(..FORM.len());
-            start.is_some_and(|start| start.eq_ignore_ascii_case(FORM.as_bytes()))
-        };
-        let sends_form = route.access != Access::Public && header.headers.get(header::CONTENT_TYPE).is_some_and(form);
-        if sends_form { Self::FormToken } else { Self::None }
     }
+}
+
+fn is_form(header: &RequestHeader) -> bool {
+    let starts = |kind: &http::HeaderValue| {
+        let start = kind.as_bytes().get(..FORM.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(FORM.as_bytes()))
+    };
+    header.headers.get(header::CONTENT_TYPE).is_some_and(starts)
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -202,17 +238,16 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// Step 5, and what is left of step 3: everything that needs the body.
 fn judge_body(
     header: &RequestHeader,
-    route: &Route,
-    principal: Option<&Principal>,
+    candidate: &Candidate,
+    catalogue: &Catalogue,
     need: BodyNeed,
-    bound: bool,
     body: &[u8],
 ) -> Result<(), Reason> {
     if need == BodyNeed::FormToken && names_token(&String::from_utf8_lossy(body)) {
         return Err(Reason::InvalidRequest);
     }
-    let Some(principal) = principal.filter(|_| bound) else { return Ok(()) };
-    let application = principal.application.as_ref().ok_or(Reason::Claims)?;
+    let Identity::Bound(principal) = &candidate.identity else { return Ok(()) };
     let target = RequestTarget::parse(header.raw_path()).map_err(|_| Reason::Path)?;
-    bind(application, &route.application, &Parts { target, headers: &header.headers, body })
+    let parts = Parts { target, headers: &header.headers, body };
+    decide(&candidate.route, principal, catalogue, &parts)
 }

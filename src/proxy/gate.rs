@@ -25,7 +25,6 @@ use super::{
     respond::{Failure, encode, problem},
 };
 use crate::{
-    domain::Reason,
     policy::{HeadLimits, Violation, check_head, head_end},
     telemetry::{AccessLog, Decision, Metrics, Outcome, Subject},
 };
@@ -52,7 +51,7 @@ enum Arrival {
     /// With a sound head, and whatever came after it.
     Head(BytesMut),
     /// With one that is refused.
-    Refused(Failure),
+    Refused(Violation),
     /// With nothing: the client left, or was idle for too long.
     Nothing,
 }
@@ -79,8 +78,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Gate<A> {
             let head = match arrival {
                 Arrival::Head(head) => head,
                 Arrival::Nothing => return None,
-                Arrival::Refused(failure) => {
-                    self.refuse(stream, failure).await;
+                Arrival::Refused(violation) => {
+                    self.refuse(stream, violation).await;
                     return None;
                 }
             };
@@ -109,7 +108,7 @@ impl<A> Gate<A> {
                 Some(started) => self.limits.head_timeout.saturating_sub(now().saturating_duration_since(started)),
             };
             match timeout(left, stream.read_buf(&mut buffer)).await {
-                Err(_) if started.is_some() => return Arrival::Refused(Failure::HeadTimeout),
+                Err(_) if started.is_some() => return Arrival::Refused(Violation::TooSlow),
                 Ok(Ok(1..)) => {}
                 Err(_) | Ok(Ok(0) | Err(_)) => return Arrival::Nothing,
             }
@@ -117,7 +116,7 @@ impl<A> Gate<A> {
             match self.judge(&buffer, seen) {
                 Ok(true) => return Arrival::Head(buffer),
                 Ok(false) => seen = buffer.len(),
-                Err(violation) => return Arrival::Refused(Failure::Head(violation)),
+                Err(violation) => return Arrival::Refused(violation),
             }
             started.get_or_insert_with(now);
         }
@@ -132,9 +131,9 @@ impl<A> Gate<A> {
     }
 
     /// Tells the client, counts it, and closes the connection so that it gets to read the reply.
-    async fn refuse(&self, mut stream: Stream, failure: Failure) {
+    async fn refuse(&self, mut stream: Stream, violation: Violation) {
         let id = RequestId::fresh();
-        let reply = encode(&problem(failure, id.as_str()));
+        let reply = encode(&problem(Failure::Head(violation), id.as_str()));
         let _ = timeout(CLOSING, async {
             stream.write_all(&reply).await?;
             stream.flush().await?;
@@ -151,15 +150,11 @@ impl<A> Gate<A> {
             std::io::Result::Ok(())
         })
         .await;
-        self.record(&stream, failure, id.as_str());
+        self.record(&stream, violation, id.as_str());
     }
 
     #[expect(clippy::disallowed_methods, reason = "the access log states when a request arrived")]
-    fn record(&self, stream: &Stream, failure: Failure, request_id: &str) {
-        let reason = match failure {
-            Failure::Head(violation) => violation.reason(),
-            _ => Reason::InvalidRequest,
-        };
+    fn record(&self, stream: &Stream, violation: Violation, request_id: &str) {
         let peer = stream.get_socket_digest().and_then(|digest| digest.peer_addr().cloned());
         let address = peer.and_then(|address| address.as_inet().map(std::net::SocketAddr::ip));
         let outcome = Outcome {
@@ -169,8 +164,8 @@ impl<A> Gate<A> {
             method: "",
             path: "",
             address: address.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
-            status: failure.status(),
-            decision: Decision::Refused(reason),
+            status: violation.status(),
+            decision: Decision::Refused(violation.reason()),
             principal: None,
             cache: None,
             upstream: None,

@@ -18,8 +18,6 @@ pub(super) enum Failure {
     Refused(Reason),
     /// Its head breaks the rules of HTTP.
     Head(Violation),
-    /// Its head did not arrive in time.
-    HeadTimeout,
     /// Its body did not arrive in time.
     BodyTimeout,
     /// No server took it, or one answered with something that is no HTTP.
@@ -33,9 +31,9 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) const fn status(self) -> u16 {
         match self {
-            Self::Refused(reason) => status(reason),
+            Self::Refused(reason) => meaning(reason).status,
             Self::Head(violation) => violation.status(),
-            Self::HeadTimeout | Self::BodyTimeout => 408,
+            Self::BodyTimeout => 408,
             Self::UpstreamUnreachable => 502,
             Self::UpstreamTimeout => 504,
             Self::Internal => 500,
@@ -45,10 +43,12 @@ impl Failure {
     /// The `code` member. Callers learn that a token is invalid, not which check it failed.
     const fn code(self) -> &'static str {
         match self {
-            Self::Refused(reason) if is_about_token(reason) => "invalid_token",
-            Self::Refused(reason) => reason.code(),
+            Self::Refused(reason) => match meaning(reason).told {
+                Told::InvalidToken | Told::Expired => "invalid_token",
+                Told::Nothing | Told::Bare | Told::InvalidRequest | Told::InsufficientScope => reason.code(),
+            },
             Self::Head(violation) => violation.reason().code(),
-            Self::HeadTimeout | Self::BodyTimeout => Reason::InvalidRequest.code(),
+            Self::BodyTimeout => Reason::InvalidRequest.code(),
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::Internal => "internal",
@@ -57,9 +57,8 @@ impl Failure {
 
     fn detail(self) -> String {
         match self {
-            Self::Refused(reason) => detail(reason).to_owned(),
+            Self::Refused(reason) => meaning(reason).detail.to_owned(),
             Self::Head(violation) => violation.to_string(),
-            Self::HeadTimeout => "the request's header did not arrive in time".to_owned(),
             Self::BodyTimeout => "the request's body did not arrive in time".to_owned(),
             Self::UpstreamUnreachable => "the service behind the gateway cannot be reached".to_owned(),
             Self::UpstreamTimeout => "the service behind the gateway did not answer in time".to_owned(),
@@ -88,21 +87,17 @@ impl Gateway {
     /// The challenge of RFC 6750 section 3, if the refusal carries one.
     fn challenge(&self, refusal: &Refusal) -> Option<HeaderValue> {
         let realm = self.issuer.realm();
-        let text = match refusal.reason {
-            Reason::MissingToken => format!("Bearer realm=\"{realm}\""),
-            Reason::Expired => {
-                format!(
-                    "Bearer realm=\"{realm}\", error=\"invalid_token\", error_description=\"the token has expired\""
-                )
+        let rest = match meaning(refusal.reason).told {
+            Told::Nothing => return None,
+            Told::Bare => String::new(),
+            Told::InvalidRequest => ", error=\"invalid_request\"".to_owned(),
+            Told::InvalidToken => ", error=\"invalid_token\"".to_owned(),
+            Told::Expired => ", error=\"invalid_token\", error_description=\"the token has expired\"".to_owned(),
+            Told::InsufficientScope => {
+                format!(", error=\"insufficient_scope\", scope=\"{}\"", self.scopes_of(refusal))
             }
-            reason if is_about_token(reason) => format!("Bearer realm=\"{realm}\", error=\"invalid_token\""),
-            Reason::InvalidRequest => format!("Bearer realm=\"{realm}\", error=\"invalid_request\""),
-            Reason::InsufficientScope | Reason::ApplicationMissing | Reason::ApplicationMismatch => {
-                let scope = self.scopes_of(refusal);
-                format!("Bearer realm=\"{realm}\", error=\"insufficient_scope\", scope=\"{scope}\"")
-            }
-            _ => return None,
         };
+        let text = format!("Bearer realm=\"{realm}\"{rest}");
         HeaderValue::from_str(&text).ok()
     }
 
@@ -167,66 +162,37 @@ pub(super) fn encode(reply: &Response<Bytes>) -> Vec<u8> {
     bytes
 }
 
-const fn status(reason: Reason) -> u16 {
-    match reason {
-        Reason::Path | Reason::InvalidRequest | Reason::ApplicationAmbiguous => 400,
-        Reason::MissingToken
-        | Reason::Malformed
-        | Reason::Algorithm
-        | Reason::UnknownKey
-        | Reason::Signature
-        | Reason::Expired
-        | Reason::NotYetValid
-        | Reason::Issuer
-        | Reason::Audience
-        | Reason::Claims
-        | Reason::Revoked => 401,
-        Reason::InsufficientScope | Reason::ApplicationMissing | Reason::ApplicationMismatch => 403,
-        Reason::NoRoute => 404,
-        Reason::Method => 405,
-        Reason::BodyTooLarge => 413,
-        Reason::RateLimited => 429,
-        Reason::KeysUnavailable | Reason::Overloaded => 503,
-    }
+/// What a reason means to a caller.
+struct Meaning {
+    status: u16,
+    told: Told,
+    detail: &'static str,
 }
 
-/// Whether callers are told `invalid_token` and no more.
-const fn is_about_token(reason: Reason) -> bool {
-    match reason {
-        Reason::Malformed
-        | Reason::Algorithm
-        | Reason::UnknownKey
-        | Reason::Signature
-        | Reason::Expired
-        | Reason::NotYetValid
-        | Reason::Issuer
-        | Reason::Audience
-        | Reason::Claims
-        | Reason::Revoked => true,
-        Reason::Path
-        | Reason::NoRoute
-        | Reason::Method
-        | Reason::MissingToken
-        | Reason::InvalidRequest
-        | Reason::InsufficientScope
-        | Reason::ApplicationMissing
-        | Reason::ApplicationAmbiguous
-        | Reason::ApplicationMismatch
-        | Reason::BodyTooLarge
-        | Reason::KeysUnavailable
-        | Reason::RateLimited
-        | Reason::Overloaded => false,
-    }
+/// What a challenge says (RFC 6750 section 3.1).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// There is none.
+    Nothing,
+    /// A token is needed.
+    Bare,
+    InvalidRequest,
+    /// Not which check the token failed.
+    InvalidToken,
+    /// The one failure that is named.
+    Expired,
+    InsufficientScope,
 }
 
-const fn detail(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Path => "the path can be read in more than one way",
-        Reason::NoRoute => "there is nothing here",
-        Reason::Method => "the method is not allowed here",
-        Reason::MissingToken => "an access token is needed",
-        Reason::InvalidRequest => "the request is malformed",
-        Reason::Expired => "the access token has expired",
+const fn meaning(reason: Reason) -> Meaning {
+    let (status, told, detail) = match reason {
+        Reason::Path => (400, Told::Nothing, "the path can be read in more than one way"),
+        Reason::InvalidRequest => (400, Told::InvalidRequest, "the request is malformed"),
+        Reason::ApplicationAmbiguous => {
+            (400, Told::Nothing, "the request names its application in a way that can be read twice")
+        }
+        Reason::MissingToken => (401, Told::Bare, "an access token is needed"),
+        Reason::Expired => (401, Told::Expired, "the access token has expired"),
         Reason::Malformed
         | Reason::Algorithm
         | Reason::UnknownKey
@@ -235,14 +201,18 @@ const fn detail(reason: Reason) -> &'static str {
         | Reason::Issuer
         | Reason::Audience
         | Reason::Claims
-        | Reason::Revoked => "the access token is not valid",
-        Reason::InsufficientScope => "the access token does not cover this",
-        Reason::ApplicationMissing => "the request does not name the application that the access token is for",
-        Reason::ApplicationAmbiguous => "the request names its application in a way that can be read twice",
-        Reason::ApplicationMismatch => "the access token is for another application",
-        Reason::BodyTooLarge => "the request body is too large",
-        Reason::KeysUnavailable => "access tokens cannot be verified at the moment",
-        Reason::RateLimited => "too many requests",
-        Reason::Overloaded => "the gateway is busy",
-    }
+        | Reason::Revoked => (401, Told::InvalidToken, "the access token is not valid"),
+        Reason::InsufficientScope => (403, Told::InsufficientScope, "the access token does not cover this"),
+        Reason::ApplicationMissing => {
+            (403, Told::InsufficientScope, "the request does not name the application that the access token is for")
+        }
+        Reason::ApplicationMismatch => (403, Told::InsufficientScope, "the access token is for another application"),
+        Reason::NoRoute => (404, Told::Nothing, "there is nothing here"),
+        Reason::Method => (405, Told::Nothing, "the method is not allowed here"),
+        Reason::BodyTooLarge => (413, Told::Nothing, "the request body is too large"),
+        Reason::RateLimited => (429, Told::Nothing, "too many requests"),
+        Reason::KeysUnavailable => (503, Told::Nothing, "access tokens cannot be verified at the moment"),
+        Reason::Overloaded => (503, Told::Nothing, "the gateway is busy"),
+    };
+    Meaning { status, told, detail }
 }

@@ -239,7 +239,7 @@ mod tests {
         log.record(&outcome("/b"), &metrics);
         log.flush(Duration::from_secs(10));
         let written: Vec<u8> = receiver.try_iter().flatten().collect();
-        assert_eq!(written.iter().filter(|byte| **byte == b'\n').count(), 2);
+        assert_eq!(String::from_utf8(written).unwrap().lines().count(), 2);
         assert_eq!(log.dropped(), 0);
     }
 }

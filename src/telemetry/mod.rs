@@ -1,6 +1,7 @@
 //! Metrics and the access log. Both read one value per request, the [`Outcome`]; nobody below knows them.
 
 mod access_log;
+mod diagnostics;
 mod metrics;
 mod time;
 
@@ -10,6 +11,7 @@ use std::{
 };
 
 pub use access_log::AccessLog;
+pub use diagnostics::log_to_stderr;
 pub use metrics::{Metrics, Names, Readings};
 pub use time::rfc3339;
 

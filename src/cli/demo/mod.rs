@@ -14,12 +14,12 @@ use super::{
     Failure,
     client::{self, NewClient},
     context::actor,
-    run::log_to_stderr,
 };
 use crate::{
     app::{self, OpenStore},
     config::{self, Config},
     domain::Clock,
+    telemetry::log_to_stderr,
 };
 
 /// Where the demo listens.
@@ -46,9 +46,8 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
         scope: "application application.read application.session".to_owned(),
         redirect_urls: Vec::new(),
     };
-    let (client, secret) = store.block_on(async |store| {
-        client::create(new, &config.catalogue, store, Clock::System.now(), &actor()).await
-    })?;
+    let (client, secret) = store
+        .block_on(async |store| client::create(new, &config.catalogue, store, Clock::System.now(), &actor()).await)?;
     let lines = lines::lines(args, client.id.as_str(), secret.reveal());
     log_to_stderr();
     app::run_on(config, store, move || {
@@ -66,9 +65,8 @@ fn serve_api() -> Result<SocketAddr, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let serve = move || {
         let served = runtime.block_on(async { api::serve(tokio::net::TcpListener::from_std(listener)?).await });
-        if let Err(error) = served {
-            tracing::error!(%error, "the sample Applications API has stopped");
-        }
+        let Err(error) = served;
+        tracing::error!(%error, "the sample Applications API has stopped");
     };
     thread::Builder::new().name("applications-api".to_owned()).spawn(serve)?;
     Ok(address)

@@ -1,11 +1,26 @@
-use crate::domain::Timestamp;
+use std::fmt;
 
-/// A moment as RFC 3339 section 5.6 writes it, in UTC.
-pub(super) fn rfc3339(moment: Timestamp) -> String {
-    let (days, second) = (moment.seconds() / 86_400, moment.seconds() % 86_400);
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+use super::Timestamp;
+
+/// A moment in the Gregorian calendar, UTC. It reads as in RFC 3339 section 5.6, up to the second and without the zone:
+/// what follows (a fraction, `Z`) is for whoever writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct DateTime(Timestamp);
+
+impl DateTime {
+    /// The calendar's view of `moment`.
+    pub const fn of(moment: Timestamp) -> Self {
+        Self(moment)
+    }
+}
+
+impl fmt::Display for DateTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (days, second) = (self.0.seconds() / 86_400, self.0.seconds() % 86_400);
+        let (year, month, day) = date(days);
+        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+    }
 }
 
 /// Year, month and day of the Gregorian calendar, `days` after 1970-01-01.
@@ -34,16 +49,16 @@ mod tests {
     #[test]
     fn moments_read_as_in_the_calendar() {
         for (seconds, expected) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (951_868_800, "2000-03-01T00:00:00Z"),
-            (1_700_000_000, "2023-11-14T22:13:20Z"),
-            (1_709_251_199, "2024-02-29T23:59:59Z"),
-            (4_107_542_399, "2100-02-28T23:59:59Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-            (253_402_300_799, "9999-12-31T23:59:59Z"),
+            (0, "1970-01-01T00:00:00"),
+            (951_782_400, "2000-02-29T00:00:00"),
+            (951_868_800, "2000-03-01T00:00:00"),
+            (1_700_000_000, "2023-11-14T22:13:20"),
+            (1_709_251_199, "2024-02-29T23:59:59"),
+            (4_107_542_399, "2100-02-28T23:59:59"),
+            (4_107_542_400, "2100-03-01T00:00:00"),
+            (253_402_300_799, "9999-12-31T23:59:59"),
         ] {
-            assert_eq!(rfc3339(Timestamp::from_seconds(seconds)), expected);
+            assert_eq!(DateTime::of(Timestamp::from_seconds(seconds)).to_string(), expected);
         }
     }
 

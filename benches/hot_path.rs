@@ -1,0 +1,163 @@
+//! Micro-benchmarks of the steps that every request takes, and of the two that only some take: verify and issue.
+
+#![expect(missing_docs, reason = "criterion's macros make undocumented functions")]
+
+use std::{hint::black_box, sync::Arc};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::{HeaderMap, HeaderValue, Method, header};
+use scopegate::{
+    cache::{Bounds, TokenCache},
+    domain::{Catalogue, ClientId, CustomerId, Principal, ScopeSet, Timestamp, TokenId},
+    policy::{
+        Access, ApplicationPlaces, Enforcement, Found, HeadLimits, JsonPointer, Parts, PathPattern, RequestTarget, Route,
+        RouteId, RouteTable, TokenForwarding, UpstreamId, check_head, decide, head_end,
+    },
+    token::{Algorithm, Grant, PrivateKey, SessionClaims, SigningKey, bearer, issue},
+    trust::{Standing, Trust, TrustedKey},
+};
+
+const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+const BODY: &[u8] = br#"{"applicationId":"bits:application::7d444840-9dc0-41d1-9f2c-5ffdce740ad1","fields":["name","address","owners"],"locale":"sv-SE"}"#;
+
+fn client() -> ClientId {
+    ClientId::parse("OzhHovnR57fCek5Ix4Ckub3c").expect("visible ASCII")
+}
+
+fn token(key: &SigningKey, session: Option<&SessionClaims>) -> String {
+    let customer = CustomerId::parse("bits:customer::e0d429f2-635b-418c-8b74-4a554f82c0bc").expect("visible ASCII");
+    let grant = Grant {
+        issuer: "https://api.example.com",
+        audience: "applications-api",
+        client: &client(),
+        customer: &customer,
+        scope: if session.is_some() { "application.session" } else { "application" },
+        session,
+        lifetime: 3600,
+    };
+    issue(key, &grant, &TokenId::parse("3-MEBvTgnUtAWEdxHbQRrg").expect("visible ASCII"), NOW)
+}
+
+fn trust(key: &SigningKey) -> Trust {
+    let trust = Trust::new("https://api.example.com".into(), "applications-api".into(), 30, Arc::default());
+    let keys = vec![TrustedKey { key: key.public().clone(), until: None }];
+    trust.replace(Standing { keys, clients: [client()].into() });
+    trust
+}
+
+fn session() -> SessionClaims {
+    SessionClaims {
+        application: scopegate::domain::ApplicationId::parse("bits:application::7d444840-9dc0-41d1-9f2c-5ffdce740ad1")
+            .expect("visible ASCII"),
+        workflow: scopegate::domain::WorkflowId::parse("bits:workflow::1").expect("visible ASCII"),
+        redirect_url: "https://example.com/done".to_owned(),
+    }
+}
+
+fn route(place: usize, places: ApplicationPlaces, scopes: ScopeSet) -> Route {
+    Route {
+        id: RouteId::new(place),
+        name: "r".into(),
+        access: Access::AnyOf(scopes),
+        enforcement: Enforcement::Enforce,
+        application: places,
+        token: TokenForwarding::Remove,
+        upstream: UpstreamId::new(0),
+    }
+}
+
+fn head(criterion: &mut Criterion) {
+    let limits = HeadLimits { bytes: 32 * 1024, lines: 100 };
+    let token = token(&SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).expect("a fresh key"), None);
+    let head = format!(
+        "POST /v1/applications.get HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: bench\r\nAccept: */*\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: 130\r\n\r\n"
+    );
+    criterion.bench_function("head/check", |bencher| {
+        bencher.iter(|| {
+            let end = head_end(black_box(head.as_bytes()), 0, limits).expect("sound").expect("whole");
+            check_head(&head.as_bytes()[..end], limits)
+        });
+    });
+    criterion.bench_function("path/parse", |bencher| {
+        bencher.iter(|| RequestTarget::parse(black_box(b"/v1/applications.organization.get?expand=owners")));
+    });
+}
+
+fn routes(criterion: &mut Criterion) {
+    for count in [1, 100, 10_000] {
+        let table = (0..count).map(|place| {
+            let (method, pattern) = PathPattern::parse(&format!("POST /v1/resource{place}.get")).expect("a pattern");
+            (method, pattern, route(place, ApplicationPlaces::default(), ScopeSet::EMPTY))
+        });
+        let table = RouteTable::new(table.collect()).expect("no two are alike");
+        let path = format!("/v1/resource{}.get", count / 2);
+        criterion.bench_function(&format!("route/find exact of {count}"), |bencher| {
+            bencher.iter(|| matches!(table.find(&Method::POST, black_box(&path)), Found::Route(_)));
+        });
+        let table = (0..count).map(|place| {
+            let text = format!("GET /v1/resource{place}/{{application_id}}/**");
+            let (method, pattern) = PathPattern::parse(&text).expect("a pattern");
+            (method, pattern, route(place, ApplicationPlaces::default(), ScopeSet::EMPTY))
+        });
+        let table = RouteTable::new(table.collect()).expect("no two are alike");
+        let path = format!("/v1/resource{}/a/files/b", count / 2);
+        criterion.bench_function(&format!("route/find pattern of {count}"), |bencher| {
+            bencher.iter(|| matches!(table.find(&Method::GET, black_box(&path)), Found::Route(_)));
+        });
+    }
+}
+
+fn bearer_parse(criterion: &mut Criterion) {
+    let token = token(&SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).expect("a fresh key"), None);
+    let mut headers = HeaderMap::new();
+    headers.insert(header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).expect("visible ASCII"));
+    criterion.bench_function("bearer/parse", |bencher| bencher.iter(|| bearer(black_box(&headers), None)));
+}
+
+fn cache_hit(criterion: &mut Criterion) {
+    let key = SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).expect("a fresh key");
+    let (trust, token) = (trust(&key), token(&key, None));
+    let negative_ttl = std::time::Duration::from_secs(5);
+    let cache =
+        TokenCache::new(Bounds { entries: 100_000, memory: 64 << 20, negative_entries: 20_000, negative_ttl });
+    let ask = || {
+        let recheck = |principal: &Principal| trust.recheck(principal, NOW);
+        cache.principal(black_box(&token), NOW, recheck, || trust.verify(&token, NOW))
+    };
+    ask().1.expect("the token is good");
+    criterion.bench_function("cache/hit", |bencher| bencher.iter(ask));
+}
+
+fn decision(criterion: &mut Criterion) {
+    let key = SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).expect("a fresh key");
+    let catalogue = Catalogue::default();
+    let (free, bound) = (token(&key, None), token(&key, Some(&session())));
+    let verify = |token: &str| trust(&key).verify(token, NOW).expect("the token is good");
+    let scopes = catalogue.granted(["application.read", "application.session"]);
+    let body = ApplicationPlaces { body: JsonPointer::parse("/applicationId"), ..ApplicationPlaces::default() };
+    let route = route(0, body, scopes);
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, principal) in [("decide/unbound", verify(&free)), ("decide/bound to a body", verify(&bound))] {
+        criterion.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let target = RequestTarget::parse(b"/v1/applications.get").expect("one reading");
+                decide(&route, &principal, &catalogue, &Parts { target, headers: &headers, body: black_box(BODY) })
+            });
+        });
+    }
+}
+
+fn tokens(criterion: &mut Criterion) {
+    for algorithm in Algorithm::ALL {
+        let key = SigningKey::new(&PrivateKey::generate(algorithm)).expect("a fresh key");
+        criterion.bench_function(&format!("token/issue {algorithm}"), |bencher| bencher.iter(|| token(&key, None)));
+        let (trust, token) = (trust(&key), token(&key, None));
+        criterion.bench_function(&format!("token/verify {algorithm}"), |bencher| {
+            bencher.iter(|| trust.verify(black_box(&token), NOW));
+        });
+    }
+}
+
+criterion_group!(benches, head, routes, bearer_parse, cache_hit, decision, tokens);
+criterion_main!(benches);
