@@ -1,0 +1,54 @@
+# Two commands for a newcomer: `make demo` shows the gateway at work, `make test` runs what CI runs.
+
+# A toolchain that rustup installed counts even where the login shell did not put it on PATH.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+CARGO_TARGET_DIR ?= target
+export CARGO_TARGET_DIR
+RELEASE := $(CARGO_TARGET_DIR)/release/scopegate
+COMMIT := $(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
+PROFILE := $(if $(CI),ci,default)
+
+.DEFAULT_GOAL := help
+.PHONY: help deps test-deps demo build test fmt bench bench-load deploy-check clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+deps: ## install what the build needs and this machine lacks (cmake, a C compiler)
+	@scripts/need cmake:cmake cc:gcc,libc6-dev
+	@command -v cargo >/dev/null || { echo "no Rust toolchain here: see https://rustup.rs (1.88 or newer)" >&2; exit 1; }
+
+test-deps: deps
+	@scripts/need python3:python3 node:nodejs npm:npm
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || scripts/need python3-venv-is-missing:python3-venv
+	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+
+demo: build ## build, then run the gateway with a sample API and print curl lines to paste
+	@$(RELEASE) demo
+
+build: deps ## build the release binary
+	SCOPEGATE_COMMIT=$(COMMIT) cargo build --release --locked
+
+test: test-deps ## everything that CI runs: formatting, lints, tests, dependencies
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	@scripts/run-tests $(PROFILE)
+	@scripts/check-dependencies
+
+fmt: ## format the code
+	cargo fmt
+
+bench: deps ## micro-benchmarks (criterion)
+	cargo bench --locked
+
+bench-load: deps ## load comparison with peers (ROUNDS=5 SECONDS_PER_RUN=3): table and CSV under benches/results
+	@scripts/need python3:python3 wrk:wrk haproxy:haproxy nginx:nginx-light taskset:util-linux || echo "going on without what is missing"
+	SCOPEGATE_COMMIT=$(COMMIT) cargo build --release --locked --bin scopegate --example bare-pingora
+	@python3 benches/load/rig.py --target $(CARGO_TARGET_DIR)
+
+deploy-check: ## check the unit, the alert rules and the Dockerfile as far as this machine allows
+	@scripts/check-deploy
+
+clean: ## remove build output
+	cargo clean
