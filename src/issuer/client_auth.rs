@@ -6,10 +6,23 @@ use super::{
     form::Form,
     reply::TokenError,
 };
-use crate::domain::{ClientId, ClientSecret, SecretHash};
+use crate::{
+    domain::{ClientId, ClientSecret, SecretHash},
+    token::names_parameter,
+};
 
 /// What a client shows: one reading of its credentials, or two.
 pub(super) struct Shown(Vec<IdAndSecret>);
+
+/// Refuses credentials in the URL, where proxies and logs would keep them (RFC 6749 section 2.3.1).
+pub(super) fn refuse_query(query: Option<&str>) -> Result<(), TokenError> {
+    let names_credentials =
+        |query: &str| ["client_id", "client_secret"].iter().any(|name| names_parameter(query, name));
+    if query.is_some_and(names_credentials) {
+        return Err(TokenError::InvalidRequest("credentials may not stand in the URL"));
+    }
+    Ok(())
+}
 
 /// Finds the credentials of a request; exactly one way of showing them is allowed (RFC 6749 section 2.3).
 pub(super) fn credentials(headers: &HeaderMap, form: &Form<'_>, allowed: Authentication) -> Result<Shown, TokenError> {

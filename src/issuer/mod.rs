@@ -139,6 +139,8 @@ pub struct Directory {
 /// A request to the token endpoint.
 #[derive(Debug)]
 pub struct TokenRequest<'a> {
+    /// The query of its target.
+    pub query: Option<&'a str>,
     /// Its header fields.
     pub headers: &'a HeaderMap,
     /// Its body, at most [`MAX_FORM`] bytes.
@@ -187,6 +189,7 @@ impl Issuer {
 
     fn try_token(&self, directory: &Directory, request: &TokenRequest<'_>) -> Result<Reply, reply::TokenError> {
         let form = form::Form::parse(request.headers, request.form)?;
+        client_auth::refuse_query(request.query)?;
         let credentials = client_auth::credentials(request.headers, &form, self.settings.authentication)?;
         let (id, client) = client_auth::authenticate(directory, &credentials, &self.failures, request)?;
         client_credentials::issue(self, directory, id, client, &form, request.now)

@@ -37,6 +37,7 @@ impl Gateway {
         let reply = match body::read(session, MAX_FORM).await? {
             Preread::TooLarge => form_too_large(),
             Preread::Whole(form) => self.issuer.token(&TokenRequest {
+                query: query(session),
                 headers: &session.req_header().headers,
                 form: &form,
                 address: super::headers::client_address(session),
@@ -55,9 +56,7 @@ impl Gateway {
     }
 
     fn user_info(&self, session: &Session, ctx: &mut RequestContext) -> Response<Bytes> {
-        let header = session.req_header();
-        let query = RequestTarget::parse(header.raw_path()).ok().and_then(|target| target.query());
-        match self.principal(&header.headers, query, ctx) {
+        match self.principal(&session.req_header().headers, query(session), ctx) {
             Ok(principal) => self.issuer.user_info(&principal).response,
             Err(reason) => {
                 ctx.decision = Decision::Refused(reason);
@@ -65,4 +64,9 @@ impl Gateway {
             }
         }
     }
+}
+
+/// The query of a target that was parsed before.
+fn query(session: &Session) -> Option<&str> {
+    RequestTarget::parse(session.req_header().raw_path()).ok().and_then(|target| target.query())
 }

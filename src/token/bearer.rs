@@ -42,7 +42,12 @@ pub fn bearer<'a>(headers: &'a HeaderMap, query: Option<&str>) -> Credentials<'a
 
 /// Whether form-encoded `text` (a query, a form body) has a parameter `access_token`.
 pub fn names_token(text: &str) -> bool {
-    url::form_urlencoded::parse(text.as_bytes()).any(|(name, _)| name == "access_token")
+    names_parameter(text, "access_token")
+}
+
+/// Whether form-encoded `text` has a parameter called `name`.
+pub fn names_parameter(text: &str, name: &str) -> bool {
+    url::form_urlencoded::parse(text.as_bytes()).any(|(own, _)| own == name)
 }
 
 /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="` (RFC 6750 section 2.1).

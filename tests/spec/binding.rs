@@ -118,7 +118,7 @@ fn a_json_body_decides_for_a_session_token() {
             "application_ambiguous",
         ),
         ("another case beside", r#"{"ApplicationId":"OTHER","applicationId":"APP"}"#, 400, "application_ambiguous"), // AUZ-13
-        ("another case alone", r#"{"APPLICATIONID":"APP"}"#, 403, "application_missing"),
+        ("another case alone", r#"{"applicationID":"APP"}"#, 400, "application_ambiguous"),
         ("a number", r#"{"applicationId":1}"#, 400, "application_ambiguous"), // AUZ-15
         ("null", r#"{"applicationId":null}"#, 400, "application_ambiguous"),
         ("an array", r#"{"applicationId":["APP"]}"#, 400, "application_ambiguous"),
