@@ -15,12 +15,12 @@ help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 deps: ## install what the build needs and this machine lacks (cmake, a C compiler)
-	@scripts/need cmake:cmake cc:gcc,libc6-dev
+	@.ci/need cmake:cmake cc:gcc,libc6-dev
 	@command -v cargo >/dev/null || { echo "no Rust toolchain here: see https://rustup.rs (1.88 or newer)" >&2; exit 1; }
 
 test-deps: deps
-	@scripts/need python3:python3 node:nodejs npm:npm
-	@python3 -c 'import ensurepip, venv' 2>/dev/null || scripts/need python3-venv-is-missing:python3-venv
+	@.ci/need python3:python3 node:nodejs npm:npm
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || .ci/need python3-venv-is-missing:python3-venv
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 
@@ -33,8 +33,8 @@ build: deps ## build the release binary
 test: test-deps ## everything that CI runs: formatting, lints, tests, dependencies
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
-	@scripts/run-tests $(PROFILE)
-	@scripts/check-dependencies
+	@.ci/run-tests $(PROFILE)
+	@.ci/check-dependencies
 
 fmt: ## format the code
 	cargo fmt
@@ -43,12 +43,12 @@ bench: deps ## micro-benchmarks (criterion)
 	cargo bench --locked
 
 bench-load: deps ## load comparison with peers (ROUNDS=5 SECONDS_PER_RUN=3): table and CSV under benches/results
-	@scripts/need python3:python3 wrk:wrk haproxy:haproxy nginx:nginx-light taskset:util-linux || echo "going on without what is missing"
+	@.ci/need python3:python3 wrk:wrk haproxy:haproxy nginx:nginx-light taskset:util-linux || echo "going on without what is missing"
 	SCOPEGATE_COMMIT=$(COMMIT) cargo build --release --locked --bin scopegate --example bare-pingora
 	@python3 benches/load/rig.py --target $(CARGO_TARGET_DIR)
 
 deploy-check: ## check the unit, the alert rules and the Dockerfile as far as this machine allows
-	@scripts/check-deploy
+	@.ci/check-deploy
 
 clean: ## remove build output
 	cargo clean

@@ -121,7 +121,7 @@ fn words(text: &str, wanted: impl Fn(&str) -> bool) -> BTreeSet<String> {
         .collect()
 }
 
-/// From PATH, or where `scripts/promtool` unpacks it.
+/// From PATH, or where `.ci/promtool` unpacks it.
 fn promtool() -> Option<PathBuf> {
     let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("tools/usr/bin/promtool");
     let mut candidates = vec![PathBuf::from("promtool"), unpacked];
