@@ -84,7 +84,7 @@ impl TokenCache {
     /// The principal of `token`: kept, and then asked of `recheck`, or verified by `verify` and kept until it expires.
     pub fn principal(
         &self,
-        token: &str,
+        token: &[u8],
         now: Timestamp,
         recheck: impl FnOnce(&Principal) -> Result<(), Reason>,
         verify: impl FnOnce() -> Result<Principal, Reason>,
@@ -120,8 +120,8 @@ impl TokenCache {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    fn digest(&self, token: &str) -> Digest {
-        let tag = hmac::sign(&self.digest_key, token.as_bytes());
+    fn digest(&self, token: &[u8]) -> Digest {
+        let tag = hmac::sign(&self.digest_key, token);
         let mut digest = [0; 32];
         digest.copy_from_slice(tag.as_ref());
         Digest(digest)
@@ -239,7 +239,7 @@ mod tests {
                 verified.set(verified.get() + 1);
                 Ok(principal())
             };
-            cache.principal(token, NOW, recheck, verify).0
+            cache.principal(token.as_bytes(), NOW, recheck, verify).0
         };
         assert_eq!([ask("a"), ask("a"), ask("b"), ask("a")], [Lookup::Miss, Lookup::Hit, Lookup::Miss, Lookup::Hit]);
         assert_eq!((verified.get(), rechecked.get()), (2, 2));
@@ -248,10 +248,10 @@ mod tests {
     #[test]
     fn a_hit_that_no_longer_stands_is_refused() {
         let cache = cache(10);
-        cache.principal("a", NOW, |_| Ok(()), || Ok(principal())).1.unwrap();
+        cache.principal(b"a", NOW, |_| Ok(()), || Ok(principal())).1.unwrap();
         for reason in [Reason::Expired, Reason::Revoked, Reason::UnknownKey] {
             let verify = || unreachable!("the token is kept");
-            assert_eq!(cache.principal("a", NOW, |_| Err(reason), verify), (Lookup::Hit, Err(reason)));
+            assert_eq!(cache.principal(b"a", NOW, |_| Err(reason), verify), (Lookup::Hit, Err(reason)));
         }
     }
 
@@ -267,7 +267,7 @@ mod tests {
             (Reason::Revoked, false),
         ] {
             let cache = cache(10);
-            let ask = |then| cache.principal("a", NOW, |_| Ok(()), || then);
+            let ask = |then| cache.principal(b"a", NOW, |_| Ok(()), || then);
             assert_eq!(ask(Err(reason)), (Lookup::Miss, Err(reason)));
             assert_eq!(ask(Err(reason)).0, if remembered { Lookup::Hit } else { Lookup::Miss }, "{reason:?}");
             cache.forget_refusals();
@@ -279,13 +279,13 @@ mod tests {
     fn entries_are_bounded_and_refusals_do_not_push_them_out() {
         let cache = cache(100);
         for n in 0..1000 {
-            cache.principal(&format!("good{n}"), NOW, |_| Ok(()), || Ok(principal())).1.unwrap();
+            cache.principal(format!("good{n}").as_bytes(), NOW, |_| Ok(()), || Ok(principal())).1.unwrap();
         }
         cache.verified.run_pending_tasks();
         assert!((1..=100).contains(&cache.entries()), "{}", cache.entries());
         let kept = cache.entries();
         for n in 0..1000 {
-            let _ = cache.principal(&format!("bad{n}"), NOW, |_| Ok(()), || Err(Reason::Malformed));
+            let _ = cache.principal(format!("bad{n}").as_bytes(), NOW, |_| Ok(()), || Err(Reason::Malformed));
         }
         cache.verified.run_pending_tasks();
         cache.refused.run_pending_tasks();

@@ -278,7 +278,8 @@ fn clocks_are_read_at_the_edge() {
 
 #[test]
 fn the_rules_see_what_they_should() {
-    let code = "use crate::{\n    domain::{Clock, Reason},\n    policy::Route,\n};\nfn f() { crate::token::x(); }\n";
+    let code =
+        "use crate::{\n    domain::{Timestamp, Reason},\n    policy::Route,\n};\nfn f() { crate::token::x(); }\n";
     assert_eq!(used(code).into_iter().collect::<Vec<_>>(), ["domain", "policy", "token"]);
     let code = "fn one() -> u8 {\n    1\n}\n\npub async fn two(\n    a: u8,\n) -> u8 {\n    a\n}\ntrait T {\n    fn three(&self);\n}\nfn four() {}\n";
     let lengths: Vec<usize> = functions(code).into_iter().map(|(_, length)| length).collect();

@@ -11,7 +11,7 @@ use pingora::{apps::http_app::ServeHttp, protocols::http::ServerSession};
 
 use crate::{
     cache::TokenCache,
-    telemetry::{Metrics, Readings},
+    telemetry::{AccessLog, Metrics, Readings},
 };
 
 /// The admin listener's application.
@@ -24,6 +24,8 @@ pub struct Admin {
     pub cache: Arc<TokenCache>,
     /// Read when metrics are asked for.
     pub in_flight: Arc<AtomicUsize>,
+    /// Read when metrics are asked for.
+    pub access_log: Arc<AccessLog>,
 }
 
 #[async_trait]
@@ -54,6 +56,7 @@ impl Admin {
             cache_entries: self.cache.entries(),
             cache_evictions: self.cache.evictions(),
             in_flight: self.in_flight.load(Ordering::Relaxed),
+            access_log_dropped: self.access_log.dropped(),
         });
         reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
     }

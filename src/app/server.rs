@@ -29,7 +29,7 @@ use crate::{
     admin::Admin,
     cache::{Bounds, TokenCache},
     config::{self, Config},
-    domain::{Catalogue, Clock},
+    domain::Catalogue,
     issuer::{Authentication, FailureLimits, Issuer, Rate, Settings},
     policy::HeadLimits,
     proxy::{Gate, GateLimits, Gateway, RequestLimits},
@@ -116,7 +116,6 @@ impl Server {
             metrics,
             access_log: Arc::new(AccessLog::start(std::io::stdout())),
             in_flight: Arc::new(AtomicUsize::new(0)),
-            clock: Clock::System,
         };
         let head = HeadLimits { bytes: limits.headers, lines: limits.header_count };
         let gate = GateLimits { head, head_timeout: limits.header_timeout };
@@ -152,6 +151,7 @@ impl Server {
             ready: Arc::clone(&self.ready),
             cache: Arc::clone(&self.gateway.cache),
             in_flight: Arc::clone(&self.gateway.in_flight),
+            access_log: Arc::clone(&access_log),
         };
         let addresses: Vec<_> = self.listen.iter().copied().chain([self.admin_address]).collect();
         let mut admin_service = self.service("admin", admin, &[self.admin_address]);

@@ -1,6 +1,6 @@
 //! From the rows of the store to what issuing and verifying read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::AppError;
 use crate::{
@@ -41,7 +41,7 @@ impl State {
             .map(|client| (client.id.clone(), issuer_client(client, catalogue)))
             .collect();
         let end = |trusted: &TrustedKey| trusted.until.map(|until| (trusted.key.id().to_string(), until));
-        let enabled: HashSet<ClientId> = clients.keys().cloned().collect();
+        let enabled = clients.keys().cloned().collect();
         let directory = Directory {
             clients,
             hashing_key,

@@ -7,7 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::{AppError, server::Targets, state::State};
 use crate::{
     config::{Config, SecretSource, StoreKey, StoreLocation},
-    domain::{Catalogue, Clock},
+    domain::{Catalogue, Timestamp},
     store::{Actor, KeyEncryptionKey, KeyPlan, Revision, SqliteStore, Store, StoreError},
 };
 
@@ -38,7 +38,7 @@ impl OpenStore {
 
     /// The first state to serve; signing keys are made if there are none.
     pub(super) fn first_state(&self, config: &Config) -> Result<First, AppError> {
-        let now = Clock::System.now();
+        let now = Timestamp::now();
         self.runtime.block_on(async {
             self.store.ensure_keys(key_plan(config), now, &Actor("gateway".to_owned())).await?;
             let snapshot = self.store.snapshot(now).await?;
@@ -74,7 +74,7 @@ pub fn key_plan(config: &Config) -> KeyPlan {
 }
 
 async fn open(config: &Config) -> Result<SqliteStore, StoreError> {
-    let now = Clock::System.now();
+    let now = Timestamp::now();
     match &config.store {
         StoreLocation::Memory => SqliteStore::in_memory(now).await,
         StoreLocation::Sqlite(path) => SqliteStore::open(path, key_encryption_key(&config.store_key, path)?, now).await,
@@ -117,7 +117,7 @@ async fn step(store: &dyn Store, targets: &Targets, served: Revision) -> Result<
     if store.revision().await? == served {
         return Ok(served);
     }
-    let snapshot = store.snapshot(Clock::System.now()).await?;
+    let snapshot = store.snapshot(Timestamp::now()).await?;
     let revision = snapshot.revision;
     let catalogue: &Catalogue = &targets.catalogue;
     targets.serve(State::of(snapshot, catalogue)?);

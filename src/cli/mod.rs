@@ -20,7 +20,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     app::{self, AppError, OpenStore},
     config::{self, Config, Problems},
-    domain::Clock,
+    domain::Timestamp,
 };
 use context::{CommandError, Context, FormatFlag};
 
@@ -105,7 +105,7 @@ fn on_store(
     let store = OpenStore::open(&config)?;
     let mut out = stdout().lock();
     store.block_on(async |store| {
-        let mut context = Context { store, now: Clock::System.now(), actor: context::actor(), out: &mut out };
+        let mut context = Context { store, now: Timestamp::now(), actor: context::actor(), out: &mut out };
         command(&config, &mut context).await
     })?;
     Ok(())

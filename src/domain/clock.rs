@@ -1,4 +1,7 @@
-use std::fmt;
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// Whole seconds since 1970-01-01T00:00:00Z: the `NumericDate` of RFC 7519 section 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -8,6 +11,11 @@ impl Timestamp {
     /// The moment `seconds` after the epoch.
     pub const fn from_seconds(seconds: u64) -> Self {
         Self(seconds)
+    }
+
+    /// The current moment, by the wall clock. For the edge; inside, time is an argument.
+    pub fn now() -> Self {
+        wall_clock().into()
     }
 
     /// Seconds since the epoch.
@@ -39,27 +47,15 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Where "now" comes from. Read at the edge (a request, a command) and passed inwards as a [`Timestamp`].
-#[derive(Clone, Copy, Debug)]
-pub enum Clock {
-    /// The machine's wall clock. A clock before 1970 reads as the epoch, where no token is valid yet.
-    System,
-    /// Always the same moment, for tests and benchmarks.
-    Fixed(Timestamp),
-}
-
-impl Clock {
-    /// The current moment.
-    pub fn now(self) -> Timestamp {
-        match self {
-            Self::System => system_now(),
-            Self::Fixed(moment) => moment,
-        }
+impl From<SystemTime> for Timestamp {
+    /// A clock before 1970 reads as the epoch, where no token is valid yet.
+    fn from(moment: SystemTime) -> Self {
+        Self(moment.duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()))
     }
 }
 
+/// The wall clock. It is read at the edge (a request, a command) and passed inwards as a [`Timestamp`].
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
-fn system_now() -> Timestamp {
-    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Timestamp(since_epoch.map_or(0, |elapsed| elapsed.as_secs()))
+pub fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }

@@ -8,12 +8,14 @@ mod random;
 mod reason;
 mod scope;
 mod secret;
+mod text;
 
 pub use calendar::DateTime;
-pub use clock::{Clock, Timestamp};
+pub use clock::{Timestamp, wall_clock};
 pub use id::{ApplicationId, ClientId, CustomerId, HeaderText, HeaderTextError, KeyId, TokenId, WorkflowId};
 pub use principal::{Principal, RequiredClaim};
 pub use random::random_bytes;
 pub use reason::{ALL_REASONS, Reason};
 pub use scope::{Binding, Catalogue, CatalogueError, ScopeDefinition, ScopeName, ScopeNameError, ScopeSet};
 pub use secret::{ClientSecret, HashingKey, SecretHash};
+pub use text::{push_address, push_number, push_thousandths};

@@ -122,17 +122,18 @@ pub fn head_end(bytes: &[u8], seen: usize, limits: HeadLimits) -> Result<Option<
 
 /// Checks a whole head, its empty line included.
 pub fn check_head(head: &[u8], limits: HeadLimits) -> Result<(), Violation> {
-    let mut lines =
-        head[..head.len() - 4].split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let version = check_request_line(lines.next().unwrap_or_default())?;
+    // `head_end` saw a CR before each LF; the last line is the empty one.
+    let mut line_ends = memchr::memchr_iter(b'\n', &head[..head.len() - 2]);
+    let first = line_ends.next().ok_or(Violation::RequestLine)?;
+    let version = check_request_line(&head[..first - 1])?;
     let mut fields = Fields::default();
-    let mut count = 0;
-    for line in lines {
-        count += 1;
-        if count > limits.lines {
+    let mut start = first + 1;
+    for (place, end) in line_ends.enumerate() {
+        if place == limits.lines {
             return Err(Violation::TooLarge);
         }
-        fields.add(line)?;
+        fields.add(&head[start..end - 1])?;
+        start = end + 1;
     }
     fields.check(version)
 }
@@ -159,7 +160,7 @@ fn check_request_line(line: &[u8]) -> Result<Version, Violation> {
     if method.len() > MAX_METHOD {
         return Err(Violation::Method);
     }
-    if method.is_empty() || !method.iter().all(|byte| is_token_byte(*byte)) {
+    if method.is_empty() || !is_token(method) {
         return Err(Violation::RequestLine);
     }
     let version = match version {
@@ -194,10 +195,7 @@ impl<'h> Fields<'h> {
     fn add(&mut self, line: &'h [u8]) -> Result<(), Violation> {
         let colon = memchr::memchr(b':', line).ok_or(Violation::HeaderLine)?;
         let (name, value) = (&line[..colon], &line[colon + 1..]);
-        if name.is_empty() || !name.iter().all(|byte| is_token_byte(*byte)) {
-            return Err(Violation::HeaderLine);
-        }
-        if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+        if name.is_empty() || !is_token(name) || has_control(value) {
             return Err(Violation::HeaderLine);
         }
         // The length tells most names apart before a letter is compared.
@@ -239,6 +237,29 @@ fn is_spelling(name: &[u8], lower: &[u8]) -> bool {
     let fold = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
     name.iter().map(fold).eq(lower.iter().copied())
 }
+
+/// Whether a field value holds a control character other than a tab. Looks at every byte, whatever it finds, since the
+/// compiler can then look at many at once: values are most of a head.
+#[expect(clippy::needless_bitwise_bool, reason = "a branch at each byte would keep them apart")]
+fn has_control(value: &[u8]) -> bool {
+    value.iter().fold(false, |found, byte| found | ((*byte < b' ') & (*byte != b'\t')) | (*byte == 0x7f))
+}
+
+fn is_token(text: &[u8]) -> bool {
+    text.iter().all(|byte| TOKEN_BYTES[usize::from(*byte)])
+}
+
+static TOKEN_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "counts to 255")]
+        let is_token = is_token_byte(byte as u8);
+        table[byte] = is_token;
+        byte += 1;
+    }
+    table
+};
 
 /// RFC 9110 section 5.6.2.
 const fn is_token_byte(byte: u8) -> bool {

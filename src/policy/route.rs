@@ -1,5 +1,6 @@
 use std::{collections::HashMap, sync::Arc};
 
+use foldhash::fast::RandomState;
 use http::{HeaderName, Method};
 
 use super::{
@@ -125,9 +126,12 @@ pub struct RouteConflict {
 #[derive(Debug, Default)]
 pub struct RouteTable {
     routes: Vec<Arc<Route>>,
-    exact: HashMap<Box<str>, Vec<Choice>>,
+    exact: Map<Vec<Choice>>,
     patterns: Node,
 }
+
+/// The keys are the configuration's, so a caller cannot make them collide, and a fast hash serves.
+type Map<V> = HashMap<Box<str>, V, RandomState>;
 
 #[derive(Clone, Debug)]
 struct Choice {
@@ -138,8 +142,8 @@ struct Choice {
 
 #[derive(Debug, Default)]
 struct Node {
-    literals: HashMap<Box<str>, Node>,
-    prefixes: HashMap<Box<str>, Node>,
+    literals: Map<Node>,
+    prefixes: Map<Node>,
     /// The lengths that keys of `prefixes` have.
     prefix_lengths: Vec<usize>,
     name: Option<Box<Node>>,
@@ -219,8 +223,8 @@ impl Node {
     /// Calls `visit` with every choice that means `path`, which stands without its first slash.
     fn visit<'a>(&'a self, path: &str, visit: &mut impl FnMut(&'a Choice)) {
         self.rest.iter().for_each(&mut *visit);
-        let (segment, below) = match path.split_once('/') {
-            Some((segment, below)) => (segment, Some(below)),
+        let (segment, below) = match memchr::memchr(b'/', path.as_bytes()) {
+            Some(slash) => (&path[..slash], Some(&path[slash + 1..])),
             None => (path, None),
         };
         if let Some(node) = self.literals.get(segment) {

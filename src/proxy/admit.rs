@@ -154,7 +154,7 @@ impl Gateway {
             Credentials::Repeated => return Err(Reason::InvalidRequest),
             Credentials::Malformed => return Err(Reason::Malformed),
         };
-        let now = self.clock.now();
+        let now = ctx.now();
         let verify = || {
             let verified = self.trust.verify(token, now);
             self.metrics.count_verification(verified.as_ref().map(|_| ()).map_err(|reason| *reason));

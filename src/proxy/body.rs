@@ -38,11 +38,11 @@ pub(super) async fn read(session: &mut Session, limit: usize) -> Result<Preread>
     // Writing an interim reply makes pingora give up the connection; the body is about to be read whole, so it need not.
     let keepalive = session.get_keepalive();
     if session.req_header().headers.contains_key(header::EXPECT) {
-        session.write_continue_response().await.map_err(|error| error.into_down())?;
+        session.write_continue_response().await.map_err(pingora::Error::into_down)?;
     }
     let mut whole = Bytes::new();
     let mut joined = BytesMut::new();
-    while let Some(part) = session.read_request_body().await.map_err(|error| error.into_down())? {
+    while let Some(part) = session.read_request_body().await.map_err(pingora::Error::into_down)? {
         if joined.len() + whole.len() + part.len() > limit {
             return Ok(Preread::TooLarge);
         }

@@ -11,7 +11,7 @@ use pingora::{Error, ErrorType::InternalError, Result, proxy::Session};
 
 use crate::{
     cache::Lookup,
-    domain::{Principal, random_bytes},
+    domain::{Principal, Timestamp, random_bytes, wall_clock},
     policy::Route,
     telemetry::{Decision, Outcome, Subject},
 };
@@ -64,7 +64,6 @@ impl Progress {
 }
 
 impl RequestContext {
-    #[expect(clippy::disallowed_methods, reason = "the access log states when a request arrived")]
     pub(super) fn new(in_flight: InFlight) -> Self {
         Self {
             id: RequestId::fresh(),
@@ -75,13 +74,18 @@ impl RequestContext {
             cache: None,
             upstream_started: None,
             failed_connects: 0,
-            arrived: SystemTime::now(),
+            arrived: wall_clock(),
             started: super::now(),
             _in_flight: in_flight,
         }
     }
 
-    /// When the request arrived.
+    /// When the request arrived, by the clock that tokens go by.
+    pub(super) fn now(&self) -> Timestamp {
+        self.arrived.into()
+    }
+
+    /// When the request arrived, by the clock that never jumps.
     pub(super) const fn started(&self) -> Instant {
         self.started
     }
@@ -90,7 +94,8 @@ impl RequestContext {
     pub(super) fn outcome<'a>(&'a self, session: &'a Session) -> Outcome<'a> {
         let now = super::now();
         let header = session.req_header();
-        let target = std::str::from_utf8(header.raw_path()).unwrap_or_default();
+        let target = header.raw_path();
+        let path = &target[..memchr::memchr(b'?', target).unwrap_or(target.len())];
         let upstream = match (&self.progress, self.upstream_started) {
             (Progress::Admitted(admitted), Some(_)) => Some(admitted.route.upstream),
             _ => None,
@@ -100,7 +105,7 @@ impl RequestContext {
             request_id: self.id.as_str(),
             subject: self.subject,
             method: header.method.as_str(),
-            path: target.split_once('?').map_or(target, |(path, _)| path),
+            path: std::str::from_utf8(path).unwrap_or_default(),
             address: super::headers::client_address(session),
             status: session.response_written().map_or(0, |response| response.status.as_u16()),
             decision: self.decision,

@@ -41,7 +41,7 @@ impl Gateway {
                 headers: &session.req_header().headers,
                 form: &form,
                 address: super::headers::client_address(session),
-                now: self.clock.now(),
+                now: ctx.now(),
                 instant: ctx.started(),
             }),
         };

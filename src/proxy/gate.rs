@@ -5,8 +5,9 @@
 //! to pingora's parser as the prefix of its stream, so nothing is copied or parsed twice that was not before.
 
 use std::{
+    pin::{Pin, pin},
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -17,7 +18,10 @@ use pingora::{
     server::ShutdownWatch,
     time::timeout,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, Sleep, sleep},
+};
 
 use super::{
     context::RequestId,
@@ -25,6 +29,7 @@ use super::{
     respond::{Failure, encode, problem},
 };
 use crate::{
+    domain::wall_clock,
     policy::{HeadLimits, Violation, check_head, head_end},
     telemetry::{AccessLog, Decision, Metrics, Outcome, Subject},
 };
@@ -34,7 +39,7 @@ use crate::{
 pub struct GateLimits {
     /// Size of a head.
     pub head: HeadLimits,
-    /// From a request's first byte to the end of its head; on a fresh connection, from its beginning.
+    /// From a request's first bytes to the end of its head; a fresh connection has as long for its first byte.
     pub head_timeout: Duration,
 }
 
@@ -67,13 +72,18 @@ impl<A> Gate<A> {
 impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Gate<A> {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let mut stopping = shutdown.clone();
-        let mut patience = self.limits.head_timeout;
-        while !*stopping.borrow() {
+        let mut stopped = pin!(async move {
+            let _ = stopping.wait_for(|stop| *stop).await;
+        });
+        // Both futures last as long as the connection: a request that arrives in time touches no timer and no list.
+        let mut alarm = pin!(sleep(self.limits.head_timeout));
+        let mut use_since_alarm = Use::None;
+        loop {
             let arrival = tokio::select! {
                 biased;
-                arrival = self.read_head(&mut stream, patience) => arrival,
+                arrival = self.read_head(&mut stream, alarm.as_mut(), &mut use_since_alarm) => arrival,
                 // A connection without a request in it has nothing to lose.
-                _ = stopping.changed() => return None,
+                () = &mut stopped => return None,
             };
             let head = match arrival {
                 Arrival::Head(head) => head,
@@ -83,12 +93,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Gate<A> {
                     return None;
                 }
             };
+            use_since_alarm = Use::Some;
             let mut session = ServerSession::new_http1(stream);
             session.set_pipelined_prefix(head);
             (stream, _) = self.inner.process_new_http(session, shutdown).await?.consume();
-            patience = KEEP_ALIVE;
         }
-        None
     }
 
     async fn cleanup(&self) {
@@ -96,29 +105,44 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Gate<A> {
     }
 }
 
+/// Whether a connection carried a request since its alarm was set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    None,
+    Some,
+}
+
 impl<A> Gate<A> {
-    /// Reads until a head is whole: `patience` for its first byte, [`GateLimits::head_timeout`] for all of it.
-    async fn read_head(&self, stream: &mut Stream, patience: Duration) -> Arrival {
+    /// Reads until a head is whole, within [`GateLimits::head_timeout`] of its first byte.
+    async fn read_head(&self, stream: &mut Stream, alarm: Pin<&mut Sleep>, used: &mut Use) -> Arrival {
         let mut buffer = BytesMut::with_capacity(FIRST_READ);
-        let mut started: Option<Instant> = None;
-        let mut seen = 0;
+        if !first_bytes(stream, &mut buffer, alarm, used).await {
+            return Arrival::Nothing;
+        }
+        skip_empty_lines(&mut buffer);
+        match self.judge(&buffer, 0) {
+            Ok(true) => Arrival::Head(buffer),
+            Ok(false) => self.read_rest(stream, buffer).await,
+            Err(violation) => Arrival::Refused(violation),
+        }
+    }
+
+    /// Reads on after a first read that did not bring the whole head.
+    async fn read_rest(&self, stream: &mut Stream, mut buffer: BytesMut) -> Arrival {
+        let started = now();
         loop {
-            let left = match started {
-                None => patience,
-                Some(started) => self.limits.head_timeout.saturating_sub(now().saturating_duration_since(started)),
-            };
+            let seen = buffer.len();
+            let left = self.limits.head_timeout.saturating_sub(now().saturating_duration_since(started));
             match timeout(left, stream.read_buf(&mut buffer)).await {
-                Err(_) if started.is_some() => return Arrival::Refused(Violation::TooSlow),
+                Err(_) => return Arrival::Refused(Violation::TooSlow),
                 Ok(Ok(1..)) => {}
-                Err(_) | Ok(Ok(0) | Err(_)) => return Arrival::Nothing,
+                Ok(Ok(0) | Err(_)) => return Arrival::Nothing,
             }
-            skip_empty_lines(&mut buffer, &mut started);
             match self.judge(&buffer, seen) {
                 Ok(true) => return Arrival::Head(buffer),
-                Ok(false) => seen = buffer.len(),
+                Ok(false) => {}
                 Err(violation) => return Arrival::Refused(violation),
             }
-            started.get_or_insert_with(now);
         }
     }
 
@@ -153,12 +177,11 @@ impl<A> Gate<A> {
         self.record(&stream, violation, id.as_str());
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the access log states when a request arrived")]
     fn record(&self, stream: &Stream, violation: Violation, request_id: &str) {
         let peer = stream.get_socket_digest().and_then(|digest| digest.peer_addr().cloned());
         let address = peer.and_then(|address| address.as_inet().map(std::net::SocketAddr::ip));
         let outcome = Outcome {
-            arrived: SystemTime::now(),
+            arrived: wall_clock(),
             request_id,
             subject: Subject::None,
             method: "",
@@ -179,17 +202,35 @@ impl<A> Gate<A> {
     }
 }
 
+/// Waits for the first bytes of a request. False if none come: the client left, or the alarm found the connection unused.
+async fn first_bytes(stream: &mut Stream, buffer: &mut BytesMut, mut alarm: Pin<&mut Sleep>, used: &mut Use) -> bool {
+    loop {
+        tokio::select! {
+            biased;
+            read = stream.read_buf(buffer) => return matches!(read, Ok(1..)),
+            () = &mut alarm => {
+                if *used == Use::None {
+                    return false;
+                }
+                *used = Use::None;
+                alarm.as_mut().reset(Instant::now() + KEEP_ALIVE);
+            }
+        }
+    }
+}
+
 /// Takes out empty lines before a request (RFC 9112 section 2.2); old clients send one after a body.
-fn skip_empty_lines(buffer: &mut BytesMut, started: &mut Option<Instant>) {
-    while started.is_none() && buffer.starts_with(b"\r\n") {
+fn skip_empty_lines(buffer: &mut BytesMut) {
+    while buffer.starts_with(b"\r\n") {
         buffer.advance(2);
     }
 }
 
 /// What one read takes at first: most heads fit.
 const FIRST_READ: usize = 4096;
-/// How long a connection may wait between two requests.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How often a connection is looked at. One that carried nothing since the last time is closed, so that it may wait
+/// between two requests for this long, and at most for twice as long.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// How long a refused client may take to read why.
 const CLOSING: Duration = Duration::from_secs(2);
 /// What a refused client may still send meanwhile, in bytes.

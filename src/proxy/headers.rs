@@ -12,7 +12,10 @@ use pingora::{
 };
 
 use super::context::{Admitted, BodyState, RequestId};
-use crate::{domain::Principal, policy::TokenForwarding};
+use crate::{
+    domain::{Principal, push_address},
+    policy::TokenForwarding,
+};
 
 /// Takes out, then states. Called once per try on a fresh copy of the client's header.
 pub(super) fn prepare(
@@ -38,18 +41,20 @@ pub(super) fn check_reply(reply: &mut ResponseHeader) -> Result<()> {
     if reply.headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
         return Err(Error::explain(InvalidHTTPHeader, "the reply has more than one length").into_up());
     }
-    let nominated = reply.headers.get_all(header::CONNECTION).iter().filter_map(|names| names.to_str().ok());
-    let nominated = nominated.flat_map(|names| names.split(',')).filter_map(|name| name.trim().parse().ok());
-    // `close` and `keep-alive` are what nearly every reply says; the one is no field, the other in our list.
-    let nominated: Vec<HeaderName> =
-        nominated.filter(|name| *name != header::CONTENT_LENGTH && *name != "close" && *name != "keep-alive").collect();
-    for name in nominated.iter().chain(&HOP_BY_HOP) {
-        // Framing is pingora's.
-        if *name != header::TRANSFER_ENCODING && *name != header::CONNECTION {
-            reply.remove_header(name);
-        }
+    for name in nominated(reply).iter().chain(&HOP_BY_HOP) {
+        reply.remove_header(name);
     }
     Ok(())
+}
+
+/// The fields that `Connection` names, but for those of framing, which is pingora's.
+fn nominated(reply: &ResponseHeader) -> Vec<HeaderName> {
+    let values = reply.headers.get_all(header::CONNECTION).iter();
+    // What nearly every reply says names no field.
+    let telling = values.filter(|value| *value != "keep-alive" && *value != "close");
+    let names = telling.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let framing = [header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+    names.filter_map(|name| name.trim().parse().ok()).filter(|name| !framing.contains(name)).collect()
 }
 
 /// Fields of a reply that concern one connection, named or not.
@@ -92,13 +97,17 @@ pub(super) fn client_address(session: &Session) -> IpAddr {
 
 /// Who asked whom, and how.
 fn state_origin(session: &Session, upstream: &mut RequestHeader) -> Result<()> {
-    upstream.insert_header("X-Forwarded-For", client_address(session).to_string())?;
+    let mut address = String::with_capacity(LONGEST_ADDRESS);
+    push_address(&mut address, client_address(session));
+    upstream.insert_header("X-Forwarded-For", address)?;
     upstream.insert_header("X-Forwarded-Proto", HeaderValue::from_static("http"))?;
     if let Some(host) = session.req_header().headers.get(header::HOST) {
         upstream.insert_header("X-Forwarded-Host", host)?;
     }
     Ok(())
 }
+
+const LONGEST_ADDRESS: usize = 45;
 
 /// Whether an upstream could take a header of this (lower-case) name for one of ours, or for an order to read another
 /// path or method than the one that was judged. Servers that hand headers to CGI-like interfaces fold every character

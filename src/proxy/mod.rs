@@ -32,7 +32,7 @@ pub use gate::{Gate, GateLimits};
 
 use crate::{
     cache::TokenCache,
-    domain::{Catalogue, Clock, Reason},
+    domain::{Catalogue, Reason},
     issuer::Issuer,
     policy::RouteTable,
     telemetry::{AccessLog, Decision, Metrics},
@@ -76,8 +76,6 @@ pub struct Gateway {
     pub access_log: Arc<AccessLog>,
     /// Requests being served.
     pub in_flight: Arc<AtomicUsize>,
-    /// The time.
-    pub clock: Clock,
 }
 
 #[async_trait]

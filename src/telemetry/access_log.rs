@@ -1,6 +1,5 @@
 use std::{
     cell::RefCell,
-    fmt::Write as _,
     io::Write,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
@@ -10,8 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Decision, Metrics, Outcome, time::rfc3339};
-use crate::cache::Lookup;
+use super::{Metrics, Outcome, line::LineWriter};
 
 /// Most bytes that wait to be written; what comes beyond is dropped and counted, so that a blocked sink blocks no request.
 const MAX_WAITING: usize = 8 * 1024 * 1024;
@@ -37,7 +35,7 @@ struct Waiting {
 }
 
 thread_local! {
-    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+    static LINE: RefCell<LineWriter> = const { RefCell::new(LineWriter::new()) };
 }
 
 impl AccessLog {
@@ -52,11 +50,7 @@ impl AccessLog {
 
     /// Appends the line of one request.
     pub fn record(&self, outcome: &Outcome<'_>, names: &Metrics) {
-        LINE.with_borrow_mut(|line| {
-            line.clear();
-            write_line(line, outcome, names);
-            self.shared.append(line.as_bytes());
-        });
+        LINE.with_borrow_mut(|line| self.shared.append(line.write(outcome, names).as_bytes()));
     }
 
     /// Lines that were dropped because the sink did not take them.
@@ -106,73 +100,6 @@ impl Shared {
     }
 }
 
-fn write_line(line: &mut String, outcome: &Outcome<'_>, names: &Metrics) {
-    line.push_str("{\"time\":\"");
-    rfc3339(outcome.arrived, line);
-    let _ = write!(line, "\",\"request_id\":\"{}\",\"route\":", outcome.request_id);
-    push_json(line, names.subject(outcome.subject));
-    line.push_str(",\"method\":");
-    push_json(line, outcome.method);
-    line.push_str(",\"path\":");
-    push_json(line, outcome.path);
-    let _ = write!(line, ",\"status\":{}", outcome.status);
-    let (decision, reason) = match outcome.decision {
-        Decision::Admitted => ("admitted", None),
-        Decision::Refused(reason) => ("refused", Some(reason)),
-        Decision::Reported(reason) => ("reported", Some(reason)),
-    };
-    let _ = write!(line, ",\"decision\":\"{decision}\"");
-    if let Some(reason) = reason {
-        let _ = write!(line, ",\"reason\":\"{}\"", reason.code());
-    }
-    let _ = write!(line, ",\"address\":\"{}\"", outcome.address);
-    if let Some(principal) = outcome.principal {
-        push_member(line, "client_id", principal.client.as_str());
-        push_member(line, "customer_id", principal.customer.as_str());
-        if let Some(application) = &principal.application {
-            push_member(line, "application_id", application.as_str());
-        }
-    }
-    if let Some(lookup) = outcome.cache {
-        let _ = write!(line, ",\"cache_hit\":{}", lookup == Lookup::Hit);
-    }
-    if let Some(upstream) = outcome.upstream {
-        push_member(line, "upstream", names.upstream(upstream));
-    }
-    if let Some(duration) = outcome.upstream_duration {
-        let _ = write!(line, ",\"upstream_ms\":{}", Milliseconds(duration));
-    }
-    let (bytes_in, bytes_out) = (outcome.bytes_in, outcome.bytes_out);
-    let duration = Milliseconds(outcome.duration);
-    let _ = writeln!(line, ",\"duration_ms\":{duration},\"bytes_in\":{bytes_in},\"bytes_out\":{bytes_out}}}");
-}
-
-/// Milliseconds with three decimals.
-struct Milliseconds(Duration);
-
-impl std::fmt::Display for Milliseconds {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let microseconds = self.0.as_micros();
-        write!(f, "{}.{:03}", microseconds / 1000, microseconds % 1000)
-    }
-}
-
-fn push_member(line: &mut String, name: &str, value: &str) {
-    let _ = write!(line, ",\"{name}\":");
-    push_json(line, value);
-}
-
-/// Appends `text` as a JSON string. Nearly all texts here need no escape, which one look tells.
-fn push_json(line: &mut String, text: &str) {
-    if text.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\' | 0x7f..)) {
-        line.push_str(&serde_json::Value::from(text).to_string());
-        return;
-    }
-    line.push('"');
-    line.push_str(text);
-    line.push('"');
-}
-
 #[cfg(test)]
 mod tests {
     use std::{sync::mpsc, time::SystemTime};
@@ -180,7 +107,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::Reason,
-        telemetry::{Names, Subject},
+        telemetry::{Decision, Names, Subject},
     };
 
     struct Sink(mpsc::Sender<Vec<u8>>);
@@ -213,20 +140,6 @@ mod tests {
             duration: Duration::from_micros(1234),
             bytes_in: 0,
             bytes_out: 5,
-        }
-    }
-
-    #[test]
-    fn a_request_is_one_json_line_whatever_its_path() {
-        let metrics = Metrics::new(&Names { routes: Vec::new(), upstreams: Vec::new(), scopes: Vec::new() });
-        for path in ["/a", "/\"}\n{\"x\":\"", "/\u{e9}\u{7f}"] {
-            let mut line = String::new();
-            write_line(&mut line, &outcome(path), &metrics);
-            assert_eq!(line.matches('\n').count(), 1, "{line}");
-            let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-            assert_eq!(value["path"], path);
-            assert_eq!(value["reason"], "no_route");
-            assert_eq!(value["duration_ms"], 1.234);
         }
     }
 

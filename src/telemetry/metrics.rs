@@ -39,6 +39,8 @@ pub struct Readings {
     pub cache_evictions: u64,
     /// Requests being served.
     pub in_flight: usize,
+    /// Access log lines lost since the start.
+    pub access_log_dropped: u64,
 }
 
 /// Every metric of the gateway. A series is looked up once, at its first use, and kept.
@@ -64,6 +66,7 @@ struct Families {
     cache_entries: IntGauge,
     cache_evictions: IntCounter,
     in_flight: IntGauge,
+    access_log_dropped: IntCounter,
 }
 
 /// The series of one `route` label.
@@ -199,6 +202,8 @@ impl Metrics {
         self.families.in_flight.set(signed(readings.in_flight as u64));
         let evictions = &self.families.cache_evictions;
         evictions.inc_by(readings.cache_evictions.saturating_sub(evictions.get()));
+        let dropped = &self.families.access_log_dropped;
+        dropped.inc_by(readings.access_log_dropped.saturating_sub(dropped.get()));
         let mut text = Vec::with_capacity(32 * 1024);
         // Writing to memory fails on a family without a name only, and every family has one.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
@@ -280,6 +285,10 @@ impl Families {
                 IntCounter::new("scopegate_token_cache_evictions_total", "Verified tokens pushed out by others."),
             ),
             in_flight: register(registry, IntGauge::new("scopegate_in_flight_requests", "Requests being served.")),
+            access_log_dropped: register(
+                registry,
+                IntCounter::new("scopegate_access_log_dropped_total", "Access log lines that the sink did not take."),
+            ),
         }
     }
 }
@@ -314,7 +323,7 @@ fn reload_state(registry: &Registry) {
     let gauge = |name, help| register(registry, Gauge::new(name, help));
     gauge("scopegate_config_last_reload_success", "Whether the configuration read last was taken.").set(1.0);
     #[expect(clippy::cast_precision_loss, reason = "seconds of this era fit a float")]
-    let now = crate::domain::Clock::System.now().seconds() as f64;
+    let now = crate::domain::Timestamp::now().seconds() as f64;
     gauge("scopegate_config_last_reload_timestamp_seconds", "When a configuration was taken last.").set(now);
 }
 

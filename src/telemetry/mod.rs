@@ -2,8 +2,8 @@
 
 mod access_log;
 mod diagnostics;
+mod line;
 mod metrics;
-mod time;
 
 use std::{
     net::IpAddr,
@@ -13,7 +13,6 @@ use std::{
 pub use access_log::AccessLog;
 pub use diagnostics::log_to_stderr;
 pub use metrics::{Metrics, Names, Readings};
-pub use time::rfc3339;
 
 use crate::{
     cache::Lookup,

@@ -7,10 +7,11 @@ pub enum Credentials<'a> {
     Absent,
     /// More than one `Authorization` header field, or a second token in the query.
     Repeated,
-    /// The scheme is Bearer and what follows is no `b64token`.
+    /// The scheme is Bearer and nothing follows.
     Malformed,
-    /// One token, in `b64token` characters.
-    Token(&'a str),
+    /// What follows the scheme, as sent. Its form is judged when it is verified for the first time; a token known to the
+    /// cache was judged before.
+    Token(&'a [u8]),
 }
 
 /// Finds the bearer token of a request: exactly one `Authorization: Bearer …`, and none in the query beside it.
@@ -33,9 +34,7 @@ pub fn bearer<'a>(headers: &'a HeaderMap, query: Option<&str>) -> Credentials<'a
         return Credentials::Repeated;
     }
     match rest.split_first() {
-        Some((b' ', token)) if is_b64token(token) => {
-            std::str::from_utf8(token).map_or(Credentials::Malformed, Credentials::Token)
-        }
+        Some((b' ', token)) if !token.is_empty() => Credentials::Token(token),
         _ => Credentials::Malformed,
     }
 }
@@ -50,13 +49,6 @@ pub fn names_parameter(text: &str, name: &str) -> bool {
     url::form_urlencoded::parse(text.as_bytes()).any(|(own, _)| own == name)
 }
 
-/// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="` (RFC 6750 section 2.1).
-fn is_b64token(token: &[u8]) -> bool {
-    let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
-    let plain = &token[..token.len() - padding];
-    !plain.is_empty() && plain.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte))
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
@@ -68,22 +60,18 @@ mod tests {
         for (values, query, expected) in [
             (&[][..], None, Credentials::Absent),
             (&[], Some("access_token=a"), Credentials::Absent),
-            (&["Bearer a.b.c"], None, Credentials::Token("a.b.c")),
-            (&["bearer a"], None, Credentials::Token("a")),
-            (&["BEARER a-._~+/=="], Some("x=access_token"), Credentials::Token("a-._~+/==")),
+            (&["Bearer a.b.c"], None, Credentials::Token(b"a.b.c")),
+            (&["bearer a"], None, Credentials::Token(b"a")),
+            (&["BEARER a-._~+/=="], Some("x=access_token"), Credentials::Token(b"a-._~+/==")),
             (&["Bearer a"], Some("access_token=a"), Credentials::Repeated),
             (&["Bearer a"], Some("x&access%5Ftoken"), Credentials::Repeated),
             (&["Bearer a", "Bearer a"], None, Credentials::Repeated),
             (&["Basic a", "Bearer a"], None, Credentials::Repeated),
             (&["Bearer"], None, Credentials::Malformed),
             (&["Bearer "], None, Credentials::Malformed),
-            (&["Bearer  a"], None, Credentials::Malformed),
+            (&["Bearer  a"], None, Credentials::Token(b" a")),
             (&["Bearer\ta"], None, Credentials::Malformed),
-            (&["Bearer a b"], None, Credentials::Malformed),
-            (&["Bearer a, Bearer b"], None, Credentials::Malformed),
-            (&["Bearer \"a\""], None, Credentials::Malformed),
-            (&["Bearer a=b"], None, Credentials::Malformed),
-            (&["Bearer =="], None, Credentials::Malformed),
+            (&["Bearer a, Bearer b"], None, Credentials::Token(b"a, Bearer b")),
             (&["Bearer: a"], None, Credentials::Absent),
             (&["Bearera"], None, Credentials::Absent),
             (&["Basic a"], None, Credentials::Absent),

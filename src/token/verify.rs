@@ -33,10 +33,11 @@ pub struct Unverified<'a> {
 
 impl<'a> Unverified<'a> {
     /// Reads a JWS in compact serialization (RFC 7515 section 7.1) with JSON claims.
-    pub fn parse(token: &'a str) -> Result<Self, Reason> {
+    pub fn parse(token: &'a [u8]) -> Result<Self, Reason> {
         if token.len() > MAX_TOKEN_LENGTH {
             return Err(Reason::Malformed);
         }
+        let token = std::str::from_utf8(token).map_err(|_| Reason::Malformed)?;
         let (signed, signature) = token.rsplit_once('.').ok_or(Reason::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(Reason::Malformed)?;
         if signature.is_empty() || payload.contains('.') || decode(signature).is_none() {
@@ -129,7 +130,7 @@ mod tests {
 
     fn verify(token: &str) -> Result<Principal, Reason> {
         let expected = Expectations { audience: "api", clock_skew: 30, catalogue: &CATALOGUE };
-        Unverified::parse(token)?.verify(KEY.public(), &expected, NOW)
+        Unverified::parse(token.as_bytes())?.verify(KEY.public(), &expected, NOW)
     }
 
     fn verify_claims(change: impl Fn(&str) -> String) -> Result<Principal, Reason> {
@@ -268,6 +269,9 @@ mod tests {
             format!("{header}..{signature}"),
             format!("{token}.{signature}"),
             format!("{token}="),
+            format!(" {token}"),
+            format!("\"{token}\""),
+            format!("{token}, Bearer {token}"),
             format!("{header}=.{claims}.{signature}"),
             format!("{header}.{claims}\n.{signature}"),
             format!("{header}.{claims} .{signature}"),

@@ -5,6 +5,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 
 use crate::{
     domain::{Catalogue, ClientId, KeyId, Principal, Reason, Timestamp},
@@ -26,7 +27,7 @@ pub struct Standing {
     /// Every key that is published or not yet dead.
     pub keys: Vec<TrustedKey>,
     /// Every client that may act.
-    pub clients: HashSet<ClientId>,
+    pub clients: HashSet<ClientId, RandomState>,
 }
 
 /// Verifies tokens of our own issuer.
@@ -51,7 +52,7 @@ impl Trust {
     }
 
     /// Verifies a token seen for the first time.
-    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Principal, Reason> {
+    pub fn verify(&self, token: &[u8], now: Timestamp) -> Result<Principal, Reason> {
         let unverified = Unverified::parse(token)?;
         if unverified.issuer() != self.issuer {
             return Err(Reason::Issuer);
@@ -104,7 +105,7 @@ mod tests {
         ClientId::parse("client").unwrap()
     }
 
-    fn token(key: &SigningKey) -> String {
+    fn token(key: &SigningKey) -> Vec<u8> {
         let customer = CustomerId::parse("customer").unwrap();
         let grant = Grant {
             issuer: "https://issuer",
@@ -115,7 +116,7 @@ mod tests {
             session: None,
             lifetime: 60,
         };
-        issue(key, &grant, &TokenId::parse("jti").unwrap(), NOW)
+        issue(key, &grant, &TokenId::parse("jti").unwrap(), NOW).into_bytes()
     }
 
     fn trust() -> Trust {

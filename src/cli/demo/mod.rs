@@ -18,7 +18,7 @@ use super::{
 use crate::{
     app::{self, OpenStore},
     config::{self, Config},
-    domain::Clock,
+    domain::Timestamp,
     telemetry::log_to_stderr,
 };
 
@@ -47,7 +47,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
         redirect_urls: Vec::new(),
     };
     let (client, secret) = store
-        .block_on(async |store| client::create(new, &config.catalogue, store, Clock::System.now(), &actor()).await)?;
+        .block_on(async |store| client::create(new, &config.catalogue, store, Timestamp::now(), &actor()).await)?;
     let lines = lines::lines(args, client.id.as_str(), secret.reveal());
     log_to_stderr();
     app::run_on(config, store, move || {

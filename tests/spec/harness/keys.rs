@@ -3,7 +3,7 @@
 use std::fs;
 
 use scopegate::{
-    domain::Clock,
+    domain::Timestamp,
     store::{KeyEncryptionKey, KeyState, SqliteStore, Store},
 };
 
@@ -11,7 +11,7 @@ use super::{Forge, Gateway};
 
 /// A forge with the gateway's current signing key.
 pub fn stolen_key(gateway: &Gateway) -> Forge {
-    let now = Clock::System.now();
+    let now = Timestamp::now();
     let text = fs::read_to_string(gateway.folder().join("gateway.key")).expect("the key-encryption key");
     let sealing = KeyEncryptionKey::from_text(&text).expect("a key-encryption key");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
