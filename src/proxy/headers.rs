@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header, request::Parts};
 use pingora::{
     Error,
     ErrorType::InvalidHTTPHeader,
-    Result,
+    OrErr, Result,
     http::{RequestHeader, ResponseHeader},
     proxy::Session,
 };
@@ -17,6 +17,15 @@ use crate::{
     policy::TokenForwarding,
 };
 
+/// Forgets how the client spelt the names of its header fields; upstreams get them in lower case, as in HTTP/2.
+///
+/// The spelling is a second map as large as the first, which every step from here on would copy, search and keep in
+/// order. The target stays, byte for byte: the path check let only targets pass that a URI holds as they are.
+pub(super) fn forget_spelling(session: &mut Session) {
+    let header = session.req_header_mut();
+    *header = RequestHeader::from(take(header));
+}
+
 /// Takes out, then states. Called once per try on a fresh copy of the client's header.
 pub(super) fn prepare(
     session: &Session,
@@ -24,17 +33,40 @@ pub(super) fn prepare(
     admitted: &Admitted,
     id: &RequestId,
 ) -> Result<()> {
-    strip(upstream, admitted.route.token);
+    let mut parts = take(upstream);
+    let headers = &mut parts.headers;
+    strip(headers, admitted.route.token);
     if admitted.body == BodyState::Judged {
         // The body was read, so the client was told to go on already.
-        upstream.remove_header(&header::EXPECT);
+        headers.remove(header::EXPECT);
     }
+    headers.reserve(MOST_STATED);
     if let Some(principal) = &admitted.principal {
-        state_identity(upstream, principal)?;
+        state_identity(headers, principal);
     }
-    upstream.insert_header("X-Request-Id", id.header_value())?;
-    state_origin(session, upstream)
+    headers.insert(X_REQUEST_ID, id.header_value());
+    state_origin(session, headers)?;
+    *upstream = parts.into();
+    Ok(())
 }
+
+/// The parts of a header, which leave it empty.
+fn take(header: &mut RequestHeader) -> Parts {
+    let (empty, ()) = Request::new(()).into_parts();
+    std::mem::replace(header, empty.into()).into()
+}
+
+/// Header fields that one request can be given.
+const MOST_STATED: usize = 9;
+const X_CUSTOMER_ID: HeaderName = HeaderName::from_static("x-customer-id");
+const X_CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");
+const X_SCOPE: HeaderName = HeaderName::from_static("x-scope");
+const X_APPLICATION_ID: HeaderName = HeaderName::from_static("x-application-id");
+const X_TOKEN_ID: HeaderName = HeaderName::from_static("x-token-id");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// What a client may see of a reply: one length at most, and nothing that was meant for this hop (RFC 9110 section 7.6.1).
 pub(super) fn check_reply(reply: &mut ResponseHeader) -> Result<()> {
@@ -65,28 +97,26 @@ const HOP_BY_HOP: [HeaderName; 4] = [
     header::UPGRADE,
 ];
 
-fn strip(upstream: &mut RequestHeader, token: TokenForwarding) {
-    let forged: Vec<HeaderName> =
-        upstream.headers.keys().filter(|name| speaks_for_us(name.as_str())).cloned().collect();
+fn strip(headers: &mut HeaderMap, token: TokenForwarding) {
+    let forged: Vec<HeaderName> = headers.keys().filter(|name| speaks_for_us(name.as_str())).cloned().collect();
     for name in &forged {
-        upstream.remove_header(name);
+        headers.remove(name);
     }
     if token == TokenForwarding::Remove {
-        upstream.remove_header(&header::AUTHORIZATION);
+        headers.remove(header::AUTHORIZATION);
     }
 }
 
-fn state_identity(upstream: &mut RequestHeader, principal: &Principal) -> Result<()> {
-    upstream.insert_header("X-Customer-Id", principal.customer.header_value())?;
-    upstream.insert_header("X-Client-Id", principal.client.header_value())?;
-    upstream.insert_header("X-Scope", &principal.scope_text)?;
+fn state_identity(headers: &mut HeaderMap, principal: &Principal) {
+    headers.insert(X_CUSTOMER_ID, principal.customer.header_value().clone());
+    headers.insert(X_CLIENT_ID, principal.client.header_value().clone());
+    headers.insert(X_SCOPE, principal.scope_text.clone());
     if let Some(application) = &principal.application {
-        upstream.insert_header("X-Application-Id", application.header_value())?;
+        headers.insert(X_APPLICATION_ID, application.header_value().clone());
     }
     if let Some(token) = &principal.token {
-        upstream.insert_header("X-Token-Id", token.header_value())?;
+        headers.insert(X_TOKEN_ID, token.header_value().clone());
     }
-    Ok(())
 }
 
 /// Who sent a request; a peer without an address counts as nobody in particular.
@@ -96,13 +126,14 @@ pub(super) fn client_address(session: &Session) -> IpAddr {
 }
 
 /// Who asked whom, and how.
-fn state_origin(session: &Session, upstream: &mut RequestHeader) -> Result<()> {
+fn state_origin(session: &Session, headers: &mut HeaderMap) -> Result<()> {
     let mut address = String::with_capacity(LONGEST_ADDRESS);
     push_address(&mut address, client_address(session));
-    upstream.insert_header("X-Forwarded-For", address)?;
-    upstream.insert_header("X-Forwarded-Proto", HeaderValue::from_static("http"))?;
+    let address = HeaderValue::try_from(address).or_err(InvalidHTTPHeader, "an address is visible ASCII")?;
+    headers.insert(X_FORWARDED_FOR, address);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     if let Some(host) = session.req_header().headers.get(header::HOST) {
-        upstream.insert_header("X-Forwarded-Host", host)?;
+        headers.insert(X_FORWARDED_HOST, host.clone());
     }
     Ok(())
 }

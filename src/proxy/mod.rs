@@ -95,6 +95,7 @@ impl ProxyHttp for Gateway {
         session.set_total_drain_timeout(Some(body::DRAIN_TIMEOUT));
         let reply = match self.admit(session, ctx).await? {
             Admission::Forward(admitted) => {
+                headers::forget_spelling(session);
                 ctx.progress = Progress::Admitted(admitted);
                 return Ok(false);
             }
