@@ -11,6 +11,7 @@
 //! | [`errors`] | 6: what a refused caller sees |
 //! | [`cache`] | 7: verified tokens, disabled clients, key rotation |
 //! | [`cli`] | 8, 9, 11: the command line, the store behind it, the configuration file |
+//! | [`demo`] | 9: the newcomer's path, line by line |
 //! | [`admin`] | 10: metrics, health, access log |
 //! | [`hygiene`] | 12: malformed requests and limits |
 //! | [`proxying`] | 1, 5, 12: bytes both ways, and upstreams that fail |
@@ -35,6 +36,7 @@ mod cli;
 mod clients;
 mod corpora;
 mod decision;
+mod demo;
 mod errors;
 mod headers;
 mod hygiene;
