@@ -184,18 +184,23 @@ impl RouteTable {
             return Found::Route(&choice.route);
         }
         let mut best = None;
-        let mut others = MethodsSeen::of(exact);
         self.patterns.visit(&path[1..], &mut |choice| {
-            others.add(choice);
             let better = best.is_none_or(|best: &Choice| choice.literal_length > best.literal_length);
-            if choice.method.matches(method) && better {
+            if better && choice.method.matches(method) {
                 best = Some(choice);
             }
         });
         match best {
             Some(choice) => Found::Route(&choice.route),
-            None => others.found(),
+            None => self.other_methods(exact, path),
         }
+    }
+
+    /// What is known of a path for which no route takes the method.
+    fn other_methods(&self, exact: &[Choice], path: &str) -> Found<'_> {
+        let mut others = MethodsSeen::of(exact);
+        self.patterns.visit(&path[1..], &mut |choice| others.add(choice));
+        others.found()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Instant};
 
-use crate::harness::{Answer, Connection, Gateway, Request, free_address};
+use crate::harness::{Answer, Connection, Gateway, Request, await_that, free_address};
 
 #[test]
 fn every_refusal_has_its_own_request_id_which_the_log_knows() {
@@ -70,6 +70,26 @@ fn an_upstream_that_ends_without_answering_is_502() {
     let reply = gateway.send(&Request::post("/v1/any/x").bearer(&gateway.token("application")).body("x"));
     assert_eq!(reply.status, 502, "{}", reply.summary());
     assert_says_nothing(&reply.text(), &gateway.upstream().address.to_string());
+}
+
+#[test]
+fn one_request_more_than_may_be_in_flight_is_503_and_a_later_one_passes() {
+    let gateway = Gateway::start(|config| {
+        config.limit("in_flight: 1");
+    });
+    let (answer, steps) = Answer::stepwise();
+    gateway.upstream().once(answer);
+    let mut first = gateway.connect();
+    first.send_head(&Request::get("/healthz"));
+    await_that("the first request is upstream", || !gateway.upstream().requests().is_empty());
+    let refused = gateway.send(&Request::get("/healthz"));
+    refused.assert_refused(503, "overloaded");
+    assert!(refused.header("retry-after").is_some(), "{}", refused.summary());
+    steps.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    drop(steps);
+    first.reply().assert_status(200);
+    await_that("there is room again", || gateway.send(&Request::get("/healthz")).status == 200);
+    assert!(gateway.metrics().value("scopegate_rate_limited_total", &[("limit", "in_flight")]) >= 1.0);
 }
 
 #[test]
