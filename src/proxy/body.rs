@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header;
-use pingora::{Result, http::RequestHeader, proxy::Session, time::timeout};
+use pingora::{Error, ErrorType::ReadTimedout, Result, http::RequestHeader, proxy::Session, time::timeout};
 
 /// Longest body read before the decision, in bytes: pingora keeps no more for its replay.
 pub(super) const MAX_PREREAD: usize = 64 * 1024;
@@ -27,7 +27,8 @@ pub(super) async fn preread(session: &mut Session) -> Result<Preread> {
     read(session, MAX_PREREAD).await
 }
 
-/// Reads a body of at most `limit` bytes. Each part must arrive within the session's read timeout.
+/// Reads a body of at most `limit` bytes, all of it within the session's read timeout: so short a body has no excuse for
+/// arriving in drips.
 pub(super) async fn read(session: &mut Session, limit: usize) -> Result<Preread> {
     if declared_length(session.req_header()).is_some_and(|length| length > limit as u64) {
         return Ok(Preread::TooLarge);
@@ -35,14 +36,23 @@ pub(super) async fn read(session: &mut Session, limit: usize) -> Result<Preread>
     if session.is_body_empty() {
         return Ok(Preread::Whole(Bytes::new()));
     }
+    let patience = session.get_read_timeout().unwrap_or(DRAIN_TIMEOUT);
+    let read = match timeout(patience, read_parts(session, limit)).await {
+        Ok(read) => read,
+        Err(_) => Error::e_explain(ReadTimedout, "a body that is judged did not arrive in time"),
+    };
+    read.map_err(Error::into_down)
+}
+
+async fn read_parts(session: &mut Session, limit: usize) -> Result<Preread> {
     // Writing an interim reply makes pingora give up the connection; the body is about to be read whole, so it need not.
     let keepalive = session.get_keepalive();
     if session.req_header().headers.contains_key(header::EXPECT) {
-        session.write_continue_response().await.map_err(pingora::Error::into_down)?;
+        session.write_continue_response().await?;
     }
     let mut whole = Bytes::new();
     let mut joined = BytesMut::new();
-    while let Some(part) = session.read_request_body().await.map_err(pingora::Error::into_down)? {
+    while let Some(part) = session.read_request_body().await? {
         if joined.len() + whole.len() + part.len() > limit {
             return Ok(Preread::TooLarge);
         }

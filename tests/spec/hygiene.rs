@@ -256,6 +256,26 @@ fn a_body_that_stalls_is_given_up() {
 }
 
 #[test]
+fn a_judged_body_that_drips_is_given_up_as_a_whole() {
+    let gateway = Gateway::start(|config| {
+        config.limit("body_timeout: 1s");
+    });
+    let request = Request::post("/v1/applications.get").bearer(&gateway.session()).json("x".repeat(1000));
+    let mut connection = gateway.connect().patient_for(Duration::from_millis(200));
+    let begin = Instant::now();
+    connection.send_head(&request);
+    // Each part comes well within the time between two parts.
+    let reply = loop {
+        connection.send(b"x");
+        match connection.try_reply() {
+            Err(Broken::Silent) => assert!(begin.elapsed() < Duration::from_secs(5), "still waited for"),
+            other => break other,
+        }
+    };
+    assert_eq!(reply.map(|reply| reply.status), Ok(408));
+}
+
+#[test]
 fn only_the_known_expectation_is_met() {
     let gateway = Gateway::start(|_| {});
     // FRM-11
