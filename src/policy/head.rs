@@ -1,5 +1,7 @@
 //! The HTTP/1.1 request head as it came off the wire (RFC 9112), judged before any parser has normalised it.
 
+use http::uri::PathAndQuery;
+
 use crate::domain::Reason;
 
 /// Longest request target accepted, in bytes.
@@ -176,7 +178,9 @@ fn check_request_line(line: &[u8]) -> Result<Version, Violation> {
         return Err(Violation::MethodRefused);
     }
     let origin_form = target.first() == Some(&b'/') || (target == b"*" && method == b"OPTIONS");
-    if !origin_form || target.iter().any(u8::is_ascii_control) {
+    // The parser behind us holds targets as URIs and answers for itself where it cannot; that is ours to say.
+    let unusual = target.iter().any(|byte| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(byte));
+    if !origin_form || (unusual && PathAndQuery::try_from(target).is_err()) || has_control(target) {
         return Err(Violation::Target);
     }
     Ok(version)

@@ -44,7 +44,7 @@ impl<'a> RequestTarget<'a> {
             None => (target, None),
         };
         check_path(path)?;
-        if query.is_some_and(|query| !query.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#')) {
+        if query.is_some_and(|query| !query.iter().all(|byte| is_query_character(*byte))) {
             return Err(PathError::Character);
         }
         let text = |bytes| std::str::from_utf8(bytes).map_err(|_| PathError::Character);
@@ -149,6 +149,12 @@ const fn is_path_character(byte: u8) -> bool {
         || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@')
 }
 
+/// More than RFC 3986 allows, since browsers and clients send `[`, `|` and the like as they are, and nobody reads them
+/// otherwise.
+const fn is_query_character(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>')
+}
+
 /// RFC 3986 section 2.3.
 const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
@@ -226,6 +232,8 @@ mod tests {
             (b"/a#b", PathError::Character),
             (b"/a?b#c", PathError::Character),
             (b"/a?b c", PathError::Character),
+            (b"/a?b=\"c\"", PathError::Character),
+            (b"/a?b=<c>", PathError::Character),
             (b"/a\0", PathError::Character),
             (b"/a\xff", PathError::Character),
             (b"/a?\xff", PathError::Character),

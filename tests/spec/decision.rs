@@ -279,6 +279,7 @@ fn what_was_judged_is_what_is_forwarded() {
         "/v1/any/%C3%A9/%20",
         "/v1/any/a+b!$&'()*,=:@~",
         "/v1/any/x?",
+        "/v1/any/x?a=^`{|}[]\\'!$&()*+,;:@/?~",
         "/v1/any/",
     ] {
         gateway.upstream().forget();
