@@ -151,7 +151,7 @@ impl Entry {
 }
 
 /// What one entry costs beside its own values: moka's key, deque nodes and timers, reference counts and the allocator's
-/// rounding. Measured by filling a cache (see the memory test of `tests/spec/cache.rs`).
+/// rounding. An estimate on the safe side, so that the memory bound errs towards fewer entries.
 const OVERHEAD: usize = 512;
 
 /// Seconds an entry is kept beyond `exp`: clock skew is judged on the hit, not here.

@@ -18,7 +18,6 @@ use std::{
     time::Duration,
 };
 
-pub use check::OWN_ENDPOINTS;
 pub use problem::{Place, Problem, Problems};
 
 use crate::{

@@ -124,20 +124,25 @@ pub fn head_end(bytes: &[u8], seen: usize, limits: HeadLimits) -> Result<Option<
 
 /// Checks a whole head, its empty line included.
 pub fn check_head(head: &[u8], limits: HeadLimits) -> Result<(), Violation> {
-    // `head_end` saw a CR before each LF; the last line is the empty one.
-    let mut line_ends = memchr::memchr_iter(b'\n', &head[..head.len() - 2]);
+    // The last line is the empty one.
+    let mut line_ends = memchr::memchr_iter(b'\n', &head[..head.len().saturating_sub(2)]);
     let first = line_ends.next().ok_or(Violation::RequestLine)?;
-    let version = check_request_line(&head[..first - 1])?;
+    let version = check_request_line(line(&head[..first])?)?;
     let mut fields = Fields::default();
     let mut start = first + 1;
     for (place, end) in line_ends.enumerate() {
         if place == limits.lines {
             return Err(Violation::TooLarge);
         }
-        fields.add(&head[start..end - 1])?;
+        fields.add(line(&head[start..end])?)?;
         start = end + 1;
     }
     fields.check(version)
+}
+
+/// A line without its LF and the CR that must stand before it.
+fn line(bytes: &[u8]) -> Result<&[u8], Violation> {
+    bytes.strip_suffix(b"\r").ok_or(Violation::LineEnding)
 }
 
 fn too_long(bytes: &[u8]) -> Violation {

@@ -169,6 +169,10 @@ impl ProxyHttp for Gateway {
             // The client may be gone by now; there is nobody else to tell.
             let _ = respond::send(session, reply).await;
         }
+        // A request that broke off before its decision was not admitted, and must not count so.
+        if matches!(ctx.progress, Progress::Arrived) && ctx.decision == Decision::Admitted {
+            ctx.decision = Decision::Refused(Reason::InvalidRequest);
+        }
         FailToProxy { error_code: failure.map_or(0, Failure::status), can_reuse_downstream: false }
     }
 

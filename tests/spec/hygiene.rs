@@ -253,6 +253,9 @@ fn a_body_that_stalls_is_given_up() {
             assert!(status.as_ref().map_or(true, |status| *status == 408), "{:?}", reply.map(|reply| reply.summary()));
         },
     );
+    // The first never came to a decision, so it was not admitted.
+    let refused = [("route", "POST /v1/applications.get"), ("decision", "refused"), ("reason", "invalid_request")];
+    assert!(gateway.metrics().value("scopegate_decisions_total", &refused) >= 1.0);
 }
 
 #[test]

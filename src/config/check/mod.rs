@@ -12,7 +12,6 @@ mod upstreams;
 
 use std::path::Path;
 
-pub use routes::OWN_ENDPOINTS;
 pub(super) use upstreams::{Resolve, resolve};
 
 use super::{

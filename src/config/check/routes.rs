@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The gateway's own paths, each served with `/v1` before it as well; no route can have one of them.
-pub const OWN_ENDPOINTS: [&str; 8] = [
+const OWN_ENDPOINTS: [&str; 8] = [
     "/oauth2/token",
     "/oauth2/userinfo",
     "/oauth2/revoke",

@@ -110,6 +110,13 @@ fn each_limit_holds_on_both_sides() {
 }
 
 #[test]
+fn a_line_without_cr_is_refused_by_the_check_itself() {
+    for head in [&b"\n\r\n\r\n"[..], b"GET / HTTP/1.1\nHost: a\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n"] {
+        assert_eq!(check_head(head, LIMITS), Err(Violation::LineEnding), "{}", head.escape_ascii());
+    }
+}
+
+#[test]
 fn an_endless_head_is_refused_before_it_ends() {
     let line = "a".repeat(LIMITS.bytes);
     assert_eq!(head_end(line.as_bytes(), 0, LIMITS), Err(Violation::TargetTooLong));
