@@ -1,5 +1,6 @@
 //! The words everyone uses. Nothing here does I/O or reads a clock.
 
+mod argon2id;
 mod calendar;
 mod clock;
 mod id;
@@ -10,6 +11,7 @@ mod scope;
 mod secret;
 mod text;
 
+pub use argon2id::{Argon2idError, Argon2idHash};
 pub use calendar::DateTime;
 pub use clock::{Timestamp, wall_clock};
 pub use id::{ApplicationId, ClientId, CustomerId, HeaderText, HeaderTextError, KeyId, TokenId, WorkflowId};
@@ -17,5 +19,5 @@ pub use principal::{Principal, RequiredClaim};
 pub use random::random_bytes;
 pub use reason::{ALL_REASONS, Reason};
 pub use scope::{Binding, Catalogue, CatalogueError, ScopeDefinition, ScopeName, ScopeNameError, ScopeSet};
-pub use secret::{ClientSecret, HashingKey, SecretHash};
+pub use secret::{ClientSecret, HashingKey, SecretHash, SecretVerifier};
 pub use text::{push_address, push_number, push_thousandths};

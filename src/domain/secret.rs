@@ -2,7 +2,7 @@ use std::fmt;
 
 use aws_lc_rs::{constant_time, hmac};
 
-use super::random::random_bytes;
+use super::{argon2id::Argon2idHash, random::random_bytes};
 
 const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
@@ -105,6 +105,15 @@ impl fmt::Debug for SecretHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretHash(…)")
     }
+}
+
+/// What a secret is checked against.
+#[derive(Clone, Debug)]
+pub enum SecretVerifier {
+    /// The hash of a secret that we made.
+    Keyed(SecretHash),
+    /// The hash of a secret that was imported.
+    Argon2id(Argon2idHash),
 }
 
 #[cfg(test)]
