@@ -1,5 +1,7 @@
 //! What operators ask: metrics, and whether the gateway lives and is ready.
 
+mod health;
+
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -8,6 +10,8 @@ use std::sync::{
 use async_trait::async_trait;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use pingora::{apps::http_app::ServeHttp, protocols::http::ServerSession};
+
+pub use health::{Access, StoreHealth, Turn};
 
 use crate::{
     cache::TokenCache,
@@ -20,6 +24,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// Whether requests are served.
     pub ready: Arc<AtomicBool>,
+    /// Whether changes can be learnt of and made.
+    pub store: Arc<StoreHealth>,
     /// Read when metrics are asked for.
     pub cache: Arc<TokenCache>,
     /// Read when metrics are asked for.
@@ -42,8 +48,7 @@ impl ServeHttp for Admin {
         let reply = match path {
             "/metrics" => self.exposition(),
             "/livez" => text(StatusCode::OK, "ok\n"),
-            "/readyz" if self.ready.load(Ordering::Acquire) => text(StatusCode::OK, "ok\n"),
-            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            "/readyz" => self.readiness(),
             _ => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
         };
         without_body_for_head(&session.req_header().method, reply)
@@ -51,12 +56,25 @@ impl ServeHttp for Admin {
 }
 
 impl Admin {
+    /// A store that is down is told but is no reason to be taken out of service: all nodes share it, and each goes on
+    /// with what it knows.
+    fn readiness(&self) -> Response<Vec<u8>> {
+        if !self.ready.load(Ordering::Acquire) {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n");
+        }
+        match self.store.fault() {
+            None => text(StatusCode::OK, "ok\n"),
+            Some(fault) => text(StatusCode::OK, &format!("ok\nstore: {fault}\n")),
+        }
+    }
+
     fn exposition(&self) -> Response<Vec<u8>> {
         let text = self.metrics.render(Readings {
             cache_entries: self.cache.entries(),
             cache_evictions: self.cache.evictions(),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             access_log_dropped: self.access_log.dropped(),
+            store_is_up: self.store.is_up(),
         });
         reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
     }

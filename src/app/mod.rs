@@ -1,5 +1,6 @@
 //! The composition root: a checked configuration becomes stores, keys, caches and listeners, and runs until a signal.
 
+mod follow;
 mod server;
 mod shutdown;
 mod state;
@@ -10,7 +11,7 @@ use std::{
     net::{SocketAddr, TcpListener},
 };
 
-pub use store::{OpenStore, key_plan};
+pub use store::{OpenStore, key_plan, machine};
 
 use crate::{config::Config, store::StoreError, token::KeyError};
 
@@ -49,14 +50,14 @@ pub fn run(config: Config, announce: impl FnOnce() + Send + 'static) -> Result<(
 pub fn run_on(config: Config, store: OpenStore, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
     let addresses = config.listen.iter().chain([&config.admin.address]);
     addresses.copied().try_for_each(check_address)?;
-    let first = store.first_state(&config)?;
-    if first.is_without_clients() {
+    let (from, state) = store.first_state(&config)?;
+    if state.is_without_clients() {
         tracing::warn!(
             "no client can ask for tokens yet; create the first one with: scopegate client add --customer bits:customer::<uuid>"
         );
     }
-    let server = server::Server::new(config, first);
-    store.follow(server.targets());
+    let server = server::Server::new(config, state);
+    store.follow(server.targets(), from);
     server.run(announce)
 }
 

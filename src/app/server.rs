@@ -23,17 +23,17 @@ use super::{
     AppError,
     shutdown::{FLUSH, GRACE_SECONDS, Signals},
     state::State,
-    store::First,
+    store::key_plan,
 };
 use crate::{
-    admin::Admin,
+    admin::{Admin, StoreHealth},
     cache::{Bounds, TokenCache},
     config::{self, Config},
     domain::Catalogue,
     issuer::{Authentication, FailureLimits, Issuer, Rate, Settings},
     policy::HeadLimits,
     proxy::{Gate, GateLimits, Gateway, RequestLimits},
-    store::Revision,
+    store::KeyPlan,
     telemetry::{AccessLog, Metrics, Names},
     trust::Trust,
     upstream::{Timeouts, Upstreams},
@@ -55,12 +55,14 @@ pub(super) struct Server {
     gate: GateLimits,
     gateway: Gateway,
     ready: Arc<AtomicBool>,
-    revision: Revision,
+    plan: KeyPlan,
+    health: Arc<StoreHealth>,
 }
 
 /// What a change of the store is handed to.
 pub(super) struct Targets {
-    pub(super) revision: Revision,
+    pub(super) plan: KeyPlan,
+    pub(super) health: Arc<StoreHealth>,
     pub(super) catalogue: Arc<Catalogue>,
     issuer: Arc<Issuer>,
     trust: Arc<Trust>,
@@ -70,7 +72,7 @@ pub(super) struct Targets {
 
 impl Targets {
     pub(super) fn serve(&self, state: State) {
-        let State { directory, standing, key_ends } = state;
+        let State { directory, standing, key_ends, settles_at: _, current_since: _ } = state;
         // Keys are trusted before anything is signed with them.
         self.trust.replace(standing);
         self.issuer.replace(directory);
@@ -80,7 +82,8 @@ impl Targets {
 }
 
 impl Server {
-    pub(super) fn new(config: Config, first: First) -> Self {
+    pub(super) fn new(config: Config, state: State) -> Self {
+        let plan = key_plan(&config);
         let Config {
             listen,
             admin,
@@ -94,7 +97,7 @@ impl Server {
             cache,
             limits,
         } = config;
-        let First { state: State { directory, standing, key_ends }, revision } = first;
+        let State { directory, standing, key_ends, settles_at: _, current_since: _ } = state;
         let metrics = Arc::new(Metrics::new(&Names {
             routes: routes.routes().iter().map(|route| route.name.to_string()).collect(),
             upstreams: upstreams.iter().map(|upstream| upstream.name.to_string()).collect(),
@@ -120,12 +123,14 @@ impl Server {
         let head = HeadLimits { bytes: limits.headers, lines: limits.header_count };
         let gate = GateLimits { head, head_timeout: limits.header_timeout };
         let ready = Arc::new(AtomicBool::new(false));
-        Self { listen, admin_address: admin.address, threads, gate, gateway, ready, revision }
+        let health = Arc::default();
+        Self { listen, admin_address: admin.address, threads, gate, gateway, ready, plan, health }
     }
 
     pub(super) fn targets(&self) -> Targets {
         Targets {
-            revision: self.revision,
+            plan: self.plan,
+            health: Arc::clone(&self.health),
             catalogue: Arc::clone(&self.gateway.catalogue),
             issuer: Arc::clone(&self.gateway.issuer),
             trust: Arc::clone(&self.gateway.trust),
@@ -149,6 +154,7 @@ impl Server {
         let admin = Admin {
             metrics: Arc::clone(&self.gateway.metrics),
             ready: Arc::clone(&self.ready),
+            store: Arc::clone(&self.health),
             cache: Arc::clone(&self.gateway.cache),
             in_flight: Arc::clone(&self.gateway.in_flight),
             access_log: Arc::clone(&access_log),
@@ -219,7 +225,8 @@ fn announce_when_served(
 }
 
 fn settings(issuer: config::Issuer) -> Settings {
-    let config::Issuer { url, audience, algorithm: _, lifetime, clock_skew: _, client_secret_post } = issuer;
+    let config::Issuer { url, audience, algorithm: _, lifetime, rotate_every: _, clock_skew: _, client_secret_post } =
+        issuer;
     let authentication = match client_secret_post {
         config::SecretPost::Allowed => Authentication::BasicOrPost,
         config::SecretPost::Refused => Authentication::Basic,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::AppError;
 use crate::{
-    domain::{Catalogue, ClientId, ScopeName, ScopeSet},
+    domain::{Catalogue, ClientId, ScopeName, ScopeSet, Timestamp},
     issuer::{self, Directory},
     store::{self, ClientState, KeyState, Snapshot, StoredKey},
     token::SigningKey,
@@ -16,22 +16,26 @@ pub(super) struct State {
     pub(super) directory: Directory,
     pub(super) standing: Standing,
     /// The ends of retired keys.
-    pub(super) key_ends: Vec<(String, crate::domain::Timestamp)>,
+    pub(super) key_ends: Vec<(String, Timestamp)>,
+    /// When the current key begins to sign, if it does not yet.
+    pub(super) settles_at: Option<Timestamp>,
+    /// Since when the current key is the current one.
+    pub(super) current_since: Option<Timestamp>,
 }
 
 impl State {
-    pub(super) fn of(snapshot: Snapshot, catalogue: &Catalogue) -> Result<Self, AppError> {
-        let Snapshot { revision: _, clients, keys, hashing_key } = snapshot;
+    pub(super) fn of(snapshot: Snapshot, catalogue: &Catalogue, now: Timestamp) -> Result<Self, AppError> {
+        let Snapshot { revision: _, clients, revoked: _, keys, hashing_key } = snapshot;
+        let current = keys.iter().find(|key| key.state == KeyState::Current).ok_or(AppError::NoSigningKey)?;
+        let current_since = current.current_since;
+        let settles_at = Some(settled(current)).filter(|settled| now < *settled);
+        let signer = signer(&keys, now).unwrap_or(current).id.clone();
         let mut signing_key = None;
         let mut trusted = Vec::with_capacity(keys.len());
-        for StoredKey { id: _, state, created_at: _, private } in keys {
-            let key = SigningKey::new(&private)?;
-            let until = match state {
-                KeyState::Retired { until } => Some(until),
-                KeyState::Next | KeyState::Current => None,
-            };
-            trusted.push(TrustedKey { key: key.public().clone(), until });
-            if state == KeyState::Current {
+        for StoredKey { id, state, created_at: _, current_since: _, private } in &keys {
+            let key = SigningKey::new(private)?;
+            trusted.push(TrustedKey { key: key.public().clone(), until: state.end() });
+            if *id == signer {
                 signing_key = Some(key);
             }
         }
@@ -49,13 +53,29 @@ impl State {
             published: trusted.iter().map(|trusted| trusted.key.clone()).collect(),
         };
         let key_ends = trusted.iter().filter_map(end).collect();
-        Ok(Self { directory, standing: Standing { keys: trusted, clients: enabled }, key_ends })
+        let standing = Standing { keys: trusted, clients: enabled };
+        Ok(Self { directory, standing, key_ends, settles_at, current_since })
     }
 
     pub(super) fn is_without_clients(&self) -> bool {
         self.directory.clients.is_empty()
     }
 }
+
+/// The key to sign with: the current one, once every node has had time to learn of it; until then the one before it,
+/// which still verifies everywhere. Rotations may follow each other faster than nodes hear of them.
+fn signer(keys: &[StoredKey], now: Timestamp) -> Option<&StoredKey> {
+    let may_sign = |key: &&StoredKey| key.current_since.is_some() && settled(key) <= now && !key.state.has_ended(now);
+    keys.iter().filter(may_sign).max_by_key(|key| (key.state == KeyState::Current, key.current_since, key.created_at))
+}
+
+/// When every node knows the key.
+fn settled(key: &StoredKey) -> Timestamp {
+    key.created_at.plus(SETTLING)
+}
+
+/// Nodes learn of a change within a second; timestamps cut off most of another one.
+const SETTLING: u64 = 2;
 
 fn issuer_client(client: store::Client, catalogue: &Catalogue) -> issuer::Client {
     let names = || client.scopes.iter().map(ScopeName::as_str);
@@ -65,7 +85,14 @@ fn issuer_client(client: store::Client, catalogue: &Catalogue) -> issuer::Client
         scopes: catalogue.granted(names()),
         default_scopes: default_scopes(listed, catalogue),
         redirect_urls: client.redirect_urls,
-        secrets: client.secrets,
+        secrets: client
+            .secrets
+            .into_iter()
+            .filter_map(|secret| match secret.verifier {
+                crate::domain::SecretVerifier::Keyed(hash) => Some(hash),
+                crate::domain::SecretVerifier::Argon2id(_) => None,
+            })
+            .collect(),
     }
 }
 

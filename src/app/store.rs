@@ -1,18 +1,20 @@
-//! The store and the thread that follows it.
+//! Opening the store that a configuration names.
 
-use std::{path::Path, sync::Arc, thread, time::Duration};
+use std::{env, fs, path::Path, sync::Arc, thread, time::Duration};
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::{AppError, server::Targets, state::State};
+use super::{
+    AppError,
+    follow::{Served, follow},
+    server::Targets,
+    state::State,
+};
 use crate::{
     config::{Config, SecretSource, StoreKey, StoreLocation},
-    domain::{Catalogue, Timestamp},
-    store::{Actor, KeyEncryptionKey, KeyPlan, Revision, SqliteStore, Store, StoreError},
+    domain::Timestamp,
+    store::{Actor, KeyEncryptionKey, KeyPlan, PostgresAddress, Sealing, Store, StoreError},
 };
-
-/// How often the store is asked whether somebody changed it, for example the command line in another process.
-const POLL_EVERY: Duration = Duration::from_millis(250);
 
 /// A gateway may sign with a key for a moment after another process retired it.
 const ROTATION_SLACK: Duration = Duration::from_secs(60);
@@ -20,7 +22,7 @@ const ROTATION_SLACK: Duration = Duration::from_secs(60);
 /// An open store and the runtime it lives on.
 pub struct OpenStore {
     runtime: Runtime,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
 }
 
 impl OpenStore {
@@ -32,94 +34,91 @@ impl OpenStore {
     }
 
     /// Runs one command on the store.
-    pub fn block_on<T>(&self, command: impl AsyncFnOnce(&dyn Store) -> T) -> T {
-        self.runtime.block_on(command(&*self.store))
+    pub fn block_on<T>(&self, command: impl AsyncFnOnce(&Store) -> T) -> T {
+        self.runtime.block_on(command(&self.store))
     }
 
     /// The first state to serve; signing keys are made if there are none.
-    pub(super) fn first_state(&self, config: &Config) -> Result<First, AppError> {
+    pub(super) fn first_state(&self, config: &Config) -> Result<(Served, State), AppError> {
         let now = Timestamp::now();
         self.runtime.block_on(async {
-            self.store.ensure_keys(key_plan(config), now, &Actor("gateway".to_owned())).await?;
+            self.store.ensure_keys(key_plan(config), now, &gateway()).await?;
             let snapshot = self.store.snapshot(now).await?;
             let revision = snapshot.revision;
-            Ok(First { state: State::of(snapshot, &config.catalogue)?, revision })
+            let state = State::of(snapshot, &config.catalogue, now)?;
+            Ok((Served::of(revision, &state, key_plan(config)), state))
         })
     }
 
     /// From now on hands every change to `targets`, on a thread of its own.
-    pub(super) fn follow(self, targets: Targets) {
-        let follow = move || self.runtime.block_on(follow(&*self.store, targets));
-        let started = thread::Builder::new().name("store".to_owned()).spawn(follow);
+    pub(super) fn follow(self, targets: Targets, served: Served) {
+        let run = move || self.runtime.block_on(follow(&self.store, targets, served));
+        let started = thread::Builder::new().name("store".to_owned()).spawn(run);
         started.expect("the process may start a thread at its start");
-    }
-}
-
-/// The state the gateway starts with.
-pub(super) struct First {
-    pub(super) state: State,
-    pub(super) revision: Revision,
-}
-
-impl First {
-    pub(super) fn is_without_clients(&self) -> bool {
-        self.state.is_without_clients()
     }
 }
 
 /// How keys are made and how long they stay, by the configuration.
 pub fn key_plan(config: &Config) -> KeyPlan {
     let retire_for = config.issuer.lifetime + config.issuer.clock_skew + ROTATION_SLACK;
-    KeyPlan { algorithm: config.issuer.algorithm, retire_for: retire_for.as_secs() }
-}
-
-async fn open(config: &Config) -> Result<SqliteStore, StoreError> {
-    let now = Timestamp::now();
-    match &config.store {
-        StoreLocation::Memory => SqliteStore::in_memory(now).await,
-        StoreLocation::Sqlite(path) => SqliteStore::open(path, key_encryption_key(&config.store_key, path)?, now).await,
+    KeyPlan {
+        algorithm: config.issuer.algorithm,
+        retire_for: retire_for.as_secs(),
+        rotate_every: config.issuer.rotate_every.map(|every| every.as_secs()),
     }
 }
 
-fn key_encryption_key(source: &StoreKey, database: &Path) -> Result<KeyEncryptionKey, StoreError> {
-    Ok(match source {
-        // A store that is there was written with a key that was there: a fresh one would open nothing.
-        StoreKey::Source(SecretSource::File(path)) if database.exists() => KeyEncryptionKey::from_file(path)?,
-        StoreKey::Source(SecretSource::File(path)) => KeyEncryptionKey::from_file_or_create(path)?,
-        StoreKey::Source(SecretSource::Environment(name)) => KeyEncryptionKey::from_environment(name)?,
-        StoreKey::Ephemeral => KeyEncryptionKey::generate(),
-    })
+/// The gateway itself as an actor.
+pub(super) fn gateway() -> Actor {
+    Actor { name: "gateway".to_owned(), origin: machine() }
 }
 
-async fn follow(store: &dyn Store, targets: Targets) {
-    let mut served = targets.revision;
-    let mut reachable = true;
-    loop {
-        tokio::time::sleep(POLL_EVERY).await;
-        match step(store, &targets, served).await {
-            Ok(revision) => {
-                served = revision;
-                if !std::mem::replace(&mut reachable, true) {
-                    tracing::info!("the store can be used again");
-                }
-            }
-            // What was read last goes on being served.
-            Err(error) => {
-                if std::mem::replace(&mut reachable, false) {
-                    tracing::error!(%error, "the store cannot be read; going on with what is known");
-                }
-            }
+/// The name of this machine, where acts of the gateway and the command line come from.
+pub fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+async fn open(config: &Config) -> Result<Store, StoreError> {
+    let now = Timestamp::now();
+    match &config.store {
+        StoreLocation::Memory => Store::in_memory(now).await,
+        StoreLocation::Sqlite(path) => Store::sqlite(path, sealing(&config.store_key, Some(path))?, now).await,
+        StoreLocation::Postgres(address) => Store::postgres(address, sealing(&config.store_key, None)?, now).await,
+        StoreLocation::PostgresAt(source) => {
+            Store::postgres(&address(source)?, sealing(&config.store_key, None)?, now).await
         }
     }
 }
 
-async fn step(store: &dyn Store, targets: &Targets, served: Revision) -> Result<Revision, AppError> {
-    if store.revision().await? == served {
-        return Ok(served);
-    }
-    let snapshot = store.snapshot(Timestamp::now()).await?;
-    let revision = snapshot.revision;
-    let catalogue: &Catalogue = &targets.catalogue;
-    targets.serve(State::of(snapshot, catalogue)?);
-    Ok(revision)
+/// Reads an address with its password. Neither is told if it cannot be used.
+fn address(source: &SecretSource) -> Result<PostgresAddress, StoreError> {
+    let unusable = |what: &str, why: &str| StoreError::Unavailable(format!("its address in {what} {why}"));
+    let (what, text) = match source {
+        SecretSource::File(path) => (path.display().to_string(), fs::read_to_string(path).ok()),
+        SecretSource::Environment(name) => (format!("the environment variable {name}"), env::var(name).ok()),
+    };
+    let text = text.ok_or_else(|| unusable(&what, "cannot be read"))?;
+    PostgresAddress::parse(text.trim_end()).map_err(|error| unusable(&what, &error.to_string()))
+}
+
+fn sealing(key: &StoreKey, database: Option<&Path>) -> Result<Sealing, StoreError> {
+    let sources = match key {
+        StoreKey::Ephemeral => return Ok(Sealing::ephemeral()),
+        StoreKey::Sources(sources) => sources.as_slice(),
+    };
+    let may_be_made = sources.len() == 1 && database.is_some_and(|database| !database.exists());
+    let mut keys =
+        sources.iter().map(|source| key_encryption_key(source, may_be_made)).collect::<Result<Vec<_>, _>>()?;
+    let first = keys.remove(0);
+    Ok(Sealing::new(first, keys))
+}
+
+/// A store that is there was written with a key that was there: a fresh one would open nothing. Neither is one made for
+/// a store that nodes share: each would make its own.
+fn key_encryption_key(source: &SecretSource, may_be_made: bool) -> Result<KeyEncryptionKey, StoreError> {
+    Ok(match source {
+        SecretSource::File(path) if may_be_made => KeyEncryptionKey::from_file_or_create(path)?,
+        SecretSource::File(path) => KeyEncryptionKey::from_file(path)?,
+        SecretSource::Environment(name) => KeyEncryptionKey::from_environment(name)?,
+    })
 }

@@ -8,9 +8,11 @@ use super::{
     table::table,
 };
 use crate::{
-    domain::{Catalogue, ClientId, ClientSecret, CustomerId, ScopeName, SecretHash, Timestamp},
+    domain::{
+        Catalogue, ClientId, ClientSecret, CustomerId, HashingKey, ScopeName, SecretHash, SecretVerifier, Timestamp,
+    },
     issuer::is_allowed_redirect,
-    store::{Actor, Client, ClientState, Store},
+    store::{Actor, Client, ClientState, Introspects, NewSecret, Predecessor, Store},
 };
 
 /// What to do with clients.
@@ -93,14 +95,13 @@ async fn add(args: AddArgs, catalogue: &Catalogue, context: &mut Context<'_>) ->
 pub(super) async fn create(
     new: NewClient,
     catalogue: &Catalogue,
-    store: &dyn Store,
+    store: &Store,
     now: Timestamp,
     actor: &Actor,
 ) -> Result<(Client, ClientSecret), CommandError> {
     let secret = ClientSecret::generate();
-    let mut client = checked(new, catalogue, now)?;
-    client.secrets.push(SecretHash::of(&store.hashing_key().await?, &secret));
-    store.add_client(&client, actor).await?;
+    let client = checked(new, catalogue, now)?;
+    store.add_client(&client, &kept(&secret, &store.hashing_key().await?), actor).await?;
     Ok((client, secret))
 }
 
@@ -141,8 +142,8 @@ async fn rotate_secret(named: &Named, context: &mut Context<'_>) -> Result<(), C
     let id = id(named)?;
     let client = context.store.client(&id).await?;
     let secret = ClientSecret::generate();
-    let hash = SecretHash::of(&context.store.hashing_key().await?, &secret);
-    context.store.replace_secret(&id, &hash, context.now, &context.actor).await?;
+    let kept = kept(&secret, &context.store.hashing_key().await?);
+    context.store.rotate_secret(&id, &kept, Predecessor::Ends, context.now, &context.actor).await?;
     credentials(&client, &secret, named.answer.format(), context)
 }
 
@@ -249,9 +250,14 @@ fn checked(args: NewClient, catalogue: &Catalogue, now: Timestamp) -> Result<Cli
         scopes: scopes(&args.scope, catalogue)?,
         redirect_urls: args.redirect_urls,
         state: ClientState::Enabled,
+        introspects: Introspects::Own,
         secrets: Vec::new(),
         created_at: now,
     })
+}
+
+fn kept(secret: &ClientSecret, key: &HashingKey) -> NewSecret {
+    NewSecret { verifier: SecretVerifier::Keyed(SecretHash::of(key, secret)), expires_at: None }
 }
 
 fn scopes(text: &str, catalogue: &Catalogue) -> Result<Vec<ScopeName>, CommandError> {

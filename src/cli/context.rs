@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::check::Format;
 use crate::{
+    app::machine,
     domain::{DateTime, Timestamp},
     store::{Actor, Store, StoreError},
 };
@@ -17,7 +18,7 @@ use crate::{
 /// What a command on a store works with.
 pub struct Context<'a> {
     /// The store that the configuration names.
-    pub store: &'a dyn Store,
+    pub store: &'a Store,
     /// When the command began.
     pub now: Timestamp,
     /// Who runs it.
@@ -113,7 +114,7 @@ pub fn actor() -> Actor {
     let named = ["USER", "LOGNAME"].into_iter().find_map(|variable| env::var(variable).ok());
     let named =
         named.filter(|name| !name.is_empty() && name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_graphic()));
-    Actor(format!("cli:{}", named.unwrap_or_else(user_number)))
+    Actor { name: format!("cli:{}", named.unwrap_or_else(user_number)), origin: machine() }
 }
 
 fn user_number() -> String {
@@ -127,8 +128,8 @@ mod tests {
     #[test]
     fn an_actor_is_one_word() {
         let actor = actor();
-        assert!(actor.0.starts_with("cli:") && actor.0.len() > 4);
-        assert!(actor.0.bytes().all(|byte| byte.is_ascii_graphic()));
+        assert!(actor.name.starts_with("cli:") && actor.name.len() > 4);
+        assert!(actor.name.bytes().all(|byte| byte.is_ascii_graphic()));
         assert!(user_number().parse::<u32>().is_ok());
     }
 }

@@ -78,26 +78,34 @@ mod tests {
     use super::*;
     use crate::{
         domain::Timestamp,
-        store::{Actor, SqliteStore, Store},
+        store::{Actor, Store},
         token::Algorithm,
     };
 
     const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
-    const PLAN: KeyPlan = KeyPlan { algorithm: Algorithm::Es256, retire_for: 3_600 };
+    const PLAN: KeyPlan = KeyPlan { algorithm: Algorithm::Es256, retire_for: 3_600, rotate_every: None };
     const TEXT: FormatFlag = FormatFlag { json: false };
     const JSON: FormatFlag = FormatFlag { json: true };
 
-    async fn answer(store: &SqliteStore, command: KeyCommand) -> String {
+    async fn answer(store: &Store, command: KeyCommand) -> String {
         let mut out = Vec::new();
-        let mut context = Context { store, now: NOW, actor: Actor("cli:tester".to_owned()), out: &mut out };
+        let mut context = Context {
+            store,
+            now: NOW,
+            actor: Actor { name: "cli:tester".to_owned(), origin: "here".to_owned() },
+            out: &mut out,
+        };
         run(command, PLAN, &mut context).await.unwrap();
         String::from_utf8(out).unwrap()
     }
 
     #[tokio::test]
     async fn rotating_shows_the_keys_as_they_are_then() {
-        let store = SqliteStore::in_memory(NOW).await.unwrap();
-        store.ensure_keys(PLAN, NOW, &Actor("cli:tester".to_owned())).await.unwrap();
+        let store = Store::in_memory(NOW).await.unwrap();
+        store
+            .ensure_keys(PLAN, NOW, &Actor { name: "cli:tester".to_owned(), origin: "here".to_owned() })
+            .await
+            .unwrap();
         let before: Value = serde_json::from_str(&answer(&store, KeyCommand::List(JSON)).await).unwrap();
         let after: Value = serde_json::from_str(&answer(&store, KeyCommand::Rotate(JSON)).await).unwrap();
         let [next, current, retired] = &after.as_array().unwrap()[..] else { panic!("three keys: {after}") };
@@ -112,7 +120,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_list_for_people_is_a_table() {
-        let store = SqliteStore::in_memory(NOW).await.unwrap();
+        let store = Store::in_memory(NOW).await.unwrap();
         assert!(answer(&store, KeyCommand::List(TEXT)).await.starts_with("No keys yet."));
         let text = answer(&store, KeyCommand::Rotate(TEXT)).await;
         let lines: Vec<_> = text.lines().collect();

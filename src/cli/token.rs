@@ -156,12 +156,12 @@ mod tests {
     use super::*;
     use crate::{
         domain::{ClientId, CustomerId, TokenId},
-        store::{Actor, KeyPlan, KeyState, SqliteStore, Store},
+        store::{Actor, KeyPlan, KeyState, Store},
         token::{Algorithm, Grant, PrivateKey, issue},
     };
 
     const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
-    const PLAN: KeyPlan = KeyPlan { algorithm: Algorithm::EdDsa, retire_for: 3_600 };
+    const PLAN: KeyPlan = KeyPlan { algorithm: Algorithm::EdDsa, retire_for: 3_600, rotate_every: None };
 
     fn token(key: &PrivateKey) -> String {
         let grant = Grant {
@@ -176,19 +176,27 @@ mod tests {
         issue(&SigningKey::new(key).unwrap(), &grant, &TokenId::parse("jti-1").unwrap(), NOW)
     }
 
-    async fn a_store() -> (SqliteStore, String) {
-        let store = SqliteStore::in_memory(NOW).await.unwrap();
-        store.ensure_keys(PLAN, NOW, &Actor("cli:tester".to_owned())).await.unwrap();
+    async fn a_store() -> (Store, String) {
+        let store = Store::in_memory(NOW).await.unwrap();
+        store
+            .ensure_keys(PLAN, NOW, &Actor { name: "cli:tester".to_owned(), origin: "here".to_owned() })
+            .await
+            .unwrap();
         let keys = store.keys().await.unwrap();
         let token = token(&keys.iter().find(|key| key.state == KeyState::Current).unwrap().private);
         (store, token)
     }
 
     /// What is printed, and how it ends.
-    async fn inspected(store: &SqliteStore, token: &str, now: Timestamp, json: bool) -> (String, Result<(), String>) {
+    async fn inspected(store: &Store, token: &str, now: Timestamp, json: bool) -> (String, Result<(), String>) {
         let args = InspectArgs { file: None, answer: FormatFlag { json } };
         let mut out = Vec::new();
-        let mut context = Context { store, now, actor: Actor("cli:tester".to_owned()), out: &mut out };
+        let mut context = Context {
+            store,
+            now,
+            actor: Actor { name: "cli:tester".to_owned(), origin: "here".to_owned() },
+            out: &mut out,
+        };
         let outcome = run(TokenCommand::Inspect(args), &mut token.as_bytes(), &mut context).await;
         (String::from_utf8(out).unwrap(), outcome.map_err(|error| error.to_string()))
     }
@@ -253,7 +261,12 @@ mod tests {
         std::fs::write(&file, token + "\n").unwrap();
         let args = InspectArgs { file: Some(file), answer: FormatFlag { json: true } };
         let mut out = Vec::new();
-        let mut context = Context { store: &store, now: NOW, actor: Actor("cli:tester".to_owned()), out: &mut out };
+        let mut context = Context {
+            store: &store,
+            now: NOW,
+            actor: Actor { name: "cli:tester".to_owned(), origin: "here".to_owned() },
+            out: &mut out,
+        };
         run(TokenCommand::Inspect(args), &mut io::empty(), &mut context).await.unwrap();
         assert!(String::from_utf8(out).unwrap().contains(r#""verified":true"#));
     }

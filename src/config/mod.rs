@@ -19,10 +19,12 @@ use std::{
 };
 
 pub use problem::{Place, Problem, Problems};
+pub use units::duration_of;
 
 use crate::{
     domain::Catalogue,
     policy::{RouteTable, UpstreamId},
+    store::PostgresAddress,
     token::Algorithm,
 };
 
@@ -73,6 +75,8 @@ pub struct Issuer {
     pub algorithm: Algorithm,
     /// How long a token is valid.
     pub lifetime: Duration,
+    /// How long a key signs before the next one takes its place; `None`: until somebody says so.
+    pub rotate_every: Option<Duration>,
     /// How far clocks may differ, 0 to 300 s.
     pub clock_skew: Duration,
     /// Whether credentials may also stand in the form (RFC 6749 section 2.3.1).
@@ -89,10 +93,14 @@ pub enum SecretPost {
 }
 
 /// Where clients, keys and revocations are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum StoreLocation {
     /// A SQLite file; relative paths were resolved against the configuration file.
     Sqlite(PathBuf),
+    /// A PostgreSQL database, whose address holds no password.
+    Postgres(PostgresAddress),
+    /// A PostgreSQL database whose address, with a password perhaps, is read from here when the store is opened.
+    PostgresAt(SecretSource),
     /// Nothing survives the process.
     Memory,
 }
@@ -109,8 +117,9 @@ pub enum SecretSource {
 /// Where the key-encryption key comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreKey {
-    /// Read from here; a `file:` that is missing beside a SQLite store is made with mode 0600.
-    Source(SecretSource),
+    /// Read from here, at least one: the first seals, the others open what was sealed before. A single `file:` that is
+    /// missing beside a new SQLite store is made with mode 0600.
+    Sources(Vec<SecretSource>),
     /// Fresh and forgotten at exit: for a store in memory.
     Ephemeral,
 }

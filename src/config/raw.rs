@@ -6,7 +6,7 @@ use super::{
     Rate,
     cursor::{At, Named, Reader, Written, list, named, number, section, some, some_texts, text, texts, truth},
     problem::{Place, Problems},
-    units::{duration, rate, size},
+    units::{Schedule, duration, rate, schedule, size},
     yaml::Node,
 };
 
@@ -17,7 +17,7 @@ pub(super) struct Config {
     pub(super) admin: Written<Admin>,
     pub(super) issuer: Written<Issuer>,
     pub(super) store: Written<String>,
-    pub(super) store_key: Written<String>,
+    pub(super) store_key: Written<Vec<At<String>>>,
     pub(super) trust: Option<Place>,
     pub(super) upstreams: Option<At<Vec<Named<Upstream>>>>,
     pub(super) threads: Written<u64>,
@@ -50,6 +50,7 @@ pub(super) struct Issuer {
     pub(super) audience: Written<String>,
     pub(super) algorithm: Written<String>,
     pub(super) lifetime: Written<Duration>,
+    pub(super) rotate_every: Written<Schedule>,
     pub(super) clock_skew: Written<Duration>,
     pub(super) client_secret_post: Written<bool>,
 }
@@ -145,7 +146,7 @@ impl Config {
             admin: fields.optional("admin", Admin::read),
             issuer: fields.optional("issuer", Issuer::read),
             store: fields.optional("store", text),
-            store_key: fields.optional("store_key", text),
+            store_key: fields.optional("store_key", some_texts),
             trust: fields.unsupported("trust", list(anything())),
             upstreams: fields.required("upstreams", named(Upstream::read)),
             threads: fields.optional("threads", number),
@@ -184,6 +185,7 @@ impl Issuer {
             audience: fields.optional("audience", text),
             algorithm: fields.optional("algorithm", text),
             lifetime: fields.optional("lifetime", duration),
+            rotate_every: fields.optional("rotate_every", schedule),
             clock_skew: fields.optional("clock_skew", duration),
             client_secret_post: fields.optional("client_secret_post", truth),
         })

@@ -9,9 +9,30 @@ use super::{
     yaml::Node,
 };
 
-/// Reads a duration such as `500ms`, `10s`, `1m` or `24h`.
+/// Reads a duration such as `500ms`, `10s`, `1m`, `24h` or `30d`.
 pub(super) fn duration(node: &Node, problems: &mut Problems) -> Option<Duration> {
     told(node, problems, parse_duration)
+}
+
+/// How often something happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Schedule {
+    /// Not by itself.
+    Never,
+    /// Each time after so long.
+    Every(Duration),
+}
+
+/// Reads a duration, or `never`.
+pub(super) fn schedule(node: &Node, problems: &mut Problems) -> Option<Schedule> {
+    let parse =
+        |text: &str| if text == "never" { Ok(Schedule::Never) } else { parse_duration(text).map(Schedule::Every) };
+    told(node, problems, parse)
+}
+
+/// The duration that `text` spells, for command lines.
+pub fn duration_of(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
 }
 
 /// Reads a size such as `512B`, `64KiB`, `10MiB` or `1GiB`, in bytes.
@@ -43,7 +64,8 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         "s" => Some(1_000),
         "m" => Some(60_000),
         "h" => Some(3_600_000),
-        "" => return Err(format!("{} needs a unit: `ms`, `s`, `m` or `h`", show(text))),
+        "d" => Some(86_400_000),
+        "" => return Err(format!("{} needs a unit: `ms`, `s`, `m`, `h` or `d`", show(text))),
         _ => None,
     };
     let milliseconds = milliseconds.ok_or_else(|| format!("{} is not a duration such as `10s`", show(text)))?;
@@ -84,13 +106,15 @@ mod tests {
 
     #[test]
     fn durations_carry_a_unit() {
-        for (text, milliseconds) in [("500ms", 500), ("0s", 0), ("10s", 10_000), ("1m", 60_000), ("24h", 86_400_000)] {
+        for (text, milliseconds) in
+            [("500ms", 500), ("0s", 0), ("10s", 10_000), ("1m", 60_000), ("24h", 86_400_000), ("2d", 172_800_000)]
+        {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
-        for text in ["", "s", "10 s", "1.5s", "-1s", "+1s", "010s", "1d", "10S", "1h30m", "\u{661}s", "\u{e9}"] {
+        for text in ["", "s", "10 s", "1.5s", "-1s", "+1s", "010s", "1w", "10S", "1h30m", "\u{661}s", "\u{e9}"] {
             assert_eq!(parse_duration(text), Err(format!("`{text}` is not a duration such as `10s`")));
         }
-        assert_eq!(parse_duration("30"), Err("`30` needs a unit: `ms`, `s`, `m` or `h`".to_owned()));
+        assert_eq!(parse_duration("30"), Err("`30` needs a unit: `ms`, `s`, `m`, `h` or `d`".to_owned()));
         assert_eq!(parse_duration("9999999999999999h"), Err("`9999999999999999h` is too long".to_owned()));
     }
 
@@ -113,6 +137,6 @@ mod tests {
             assert_eq!(parse_rate(text), Err(format!("`{text}` is not a rate such as `10/1m`")));
         }
         assert_eq!(parse_rate("10/m"), Err("`m` is not a duration such as `10s`".to_owned()));
-        assert_eq!(parse_rate("10/60"), Err("`60` needs a unit: `ms`, `s`, `m` or `h`".to_owned()));
+        assert_eq!(parse_rate("10/60"), Err("`60` needs a unit: `ms`, `s`, `m`, `h` or `d`".to_owned()));
     }
 }

@@ -12,6 +12,7 @@ pub(super) struct KeyFacts {
     pub(super) id: KeyId,
     pub(super) algorithm: Algorithm,
     pub(super) state: KeyState,
+    pub(super) current_since: Option<Timestamp>,
 }
 
 /// One change. In the order of a plan there is never more than one current and one next key.
@@ -54,6 +55,34 @@ pub(super) fn rotate(keys: &[KeyFacts], plan: KeyPlan, now: Timestamp) -> Vec<St
     steps
 }
 
+/// Whether the current key has signed for as long as the plan says.
+pub(super) fn is_due(keys: &[KeyFacts], plan: KeyPlan, now: Timestamp) -> bool {
+    let Some(every) = plan.rotate_every else { return false };
+    let current = keys.iter().find(|key| key.state == KeyState::Current);
+    current.and_then(|key| key.current_since).is_some_and(|since| now >= since.plus(every))
+}
+
+/// The changes that end the life of key `id` at once and fill its place; `None` if there is no such key.
+pub(super) fn retire(keys: &[KeyFacts], id: &KeyId, plan: KeyPlan, now: Timestamp) -> Option<Vec<Step>> {
+    let key = keys.iter().find(|key| key.id == *id)?;
+    Some(match key.state {
+        KeyState::Retired { until } => vec![Step::Retire(id.clone(), until.min(now))],
+        KeyState::Next => vec![Step::Remove(id.clone()), Step::MakeNext],
+        KeyState::Current => {
+            let mut steps = vec![Step::Retire(id.clone(), now)];
+            steps.extend(replaced(
+                keys,
+                |key| key.state == KeyState::Next && key.algorithm != plan.algorithm,
+                plan,
+                now,
+            ));
+            steps.push(ready(keys, plan).map_or(Step::MakeCurrent, Step::Promote));
+            steps.push(Step::MakeNext);
+            steps
+        }
+    })
+}
+
 /// Takes their places from the current and next keys that `replace` names. A next key has signed nothing: it goes
 /// at once.
 fn replaced(keys: &[KeyFacts], replace: impl Fn(&KeyFacts) -> bool, plan: KeyPlan, now: Timestamp) -> Vec<Step> {
@@ -78,7 +107,7 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_000);
-    const PLAN: KeyPlan = KeyPlan { algorithm: Algorithm::Es256, retire_for: 60 };
+    const PLAN: KeyPlan = KeyPlan { algorithm: Algorithm::Es256, retire_for: 60, rotate_every: Some(100) };
     const UNTIL: Timestamp = Timestamp::from_seconds(1_060);
 
     fn id(name: &str) -> KeyId {
@@ -86,7 +115,43 @@ mod tests {
     }
 
     fn key(name: &str, algorithm: Algorithm, state: KeyState) -> KeyFacts {
-        KeyFacts { id: id(name), algorithm, state }
+        KeyFacts { id: id(name), algorithm, state, current_since: None }
+    }
+
+    #[test]
+    fn a_rotation_is_due_once_the_current_key_has_signed_long_enough() {
+        let since = |state, since| KeyFacts { current_since: since, ..key("a", Algorithm::Es256, state) };
+        let never = KeyPlan { rotate_every: None, ..PLAN };
+        for (keys, plan, passed, expected) in [
+            (vec![since(KeyState::Current, Some(NOW))], PLAN, 99, false),
+            (vec![since(KeyState::Current, Some(NOW))], PLAN, 100, true),
+            (vec![since(KeyState::Current, Some(NOW))], never, 1_000_000, false),
+            (vec![since(KeyState::Retired { until: UNTIL }, Some(NOW))], PLAN, 100, false),
+            (vec![], PLAN, 100, false),
+        ] {
+            assert_eq!(is_due(&keys, plan, NOW.plus(passed)), expected, "{keys:?} after {passed}");
+        }
+    }
+
+    #[test]
+    fn retiring_ends_a_key_at_once_and_fills_its_place() {
+        let other_next = key("n", Algorithm::EdDsa, KeyState::Next);
+        let keys = [
+            key("r", Algorithm::Es256, KeyState::Retired { until: UNTIL }),
+            key("c", Algorithm::Es256, KeyState::Current),
+            key("n", Algorithm::Es256, KeyState::Next),
+        ];
+        for (name, expected) in [
+            ("r", Some(vec![Step::Retire(id("r"), NOW)])),
+            ("n", Some(vec![Step::Remove(id("n")), Step::MakeNext])),
+            ("c", Some(vec![Step::Retire(id("c"), NOW), Step::Promote(id("n")), Step::MakeNext])),
+            ("x", None),
+        ] {
+            assert_eq!(retire(&keys, &id(name), PLAN, NOW), expected, "{name}");
+        }
+        let keys = [key("c", Algorithm::Es256, KeyState::Current), other_next];
+        let expected = vec![Step::Retire(id("c"), NOW), Step::Remove(id("n")), Step::MakeCurrent, Step::MakeNext];
+        assert_eq!(retire(&keys, &id("c"), PLAN, NOW), Some(expected));
     }
 
     #[test]

@@ -12,10 +12,10 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// The text is not base64 of 32 bytes.
-    #[error("a key-encryption key is one line: 32 bytes in base64, with padding")]
+    #[error("a key-encryption key is one line: 32 bytes in base64 or hexadecimal (`openssl rand -base64 32`)")]
     NotAKey,
     /// The file's text is not base64 of 32 bytes.
-    #[error("{} does not hold a key-encryption key (one line: 32 bytes in base64, with padding)", .0.display())]
+    #[error("{} does not hold a key-encryption key (one line: 32 bytes in base64 or hexadecimal, as `openssl rand -base64 32` prints)", .0.display())]
     NotAKeyFile(PathBuf),
     /// The environment variable is missing or not UTF-8.
     #[error("the environment variable {0}, which should hold the key-encryption key, is not set")]
@@ -52,9 +52,13 @@ impl KeyEncryptionKey {
         Self(random_bytes())
     }
 
-    /// The key that `text` spells: base64 (RFC 4648 section 4, with padding) of 32 bytes, and at most one newline.
+    /// The key that `text` spells: 32 bytes in base64 (RFC 4648 section 4, with padding) or in hexadecimal, and at most
+    /// one newline. No text is both.
     pub fn from_text(text: &str) -> Result<Self, SealError> {
         let line = text.strip_suffix('\n').unwrap_or(text);
+        if let Some(bytes) = from_hexadecimal(line) {
+            return Ok(Self(bytes));
+        }
         let bytes = STANDARD.decode(line).map_err(|_| SealError::NotAKey)?;
         bytes.try_into().map(Self).map_err(|_| SealError::NotAKey)
     }
@@ -90,9 +94,45 @@ impl KeyEncryptionKey {
     }
 }
 
+/// 64 hexadecimal digits as 32 bytes.
+fn from_hexadecimal(line: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u8> = line.chars().map(|digit| digit.to_digit(16)?.try_into().ok()).collect::<Option<_>>()?;
+    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    bytes.try_into().ok().filter(|_| digits.len() == 64)
+}
+
 impl fmt::Debug for KeyEncryptionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyEncryptionKey(…)")
+    }
+}
+
+/// The key-encryption keys that a store is opened with. What is sealed is sealed with the first one; the others open
+/// what was sealed before the first one's time, until [`super::Store::reseal`].
+#[derive(Clone, Debug)]
+pub struct Sealing {
+    first: KeyEncryptionKey,
+    earlier: Vec<KeyEncryptionKey>,
+}
+
+impl Sealing {
+    /// Seals with `first`, and opens with any.
+    pub const fn new(first: KeyEncryptionKey, earlier: Vec<KeyEncryptionKey>) -> Self {
+        Self { first, earlier }
+    }
+
+    /// A fresh key, for a store that does not outlive it.
+    pub fn ephemeral() -> Self {
+        Self::new(KeyEncryptionKey::generate(), Vec::new())
+    }
+
+    pub(super) fn seal(&self, place: Place<'_>, plain: &[u8]) -> Vec<u8> {
+        self.first.seal(place, plain)
+    }
+
+    pub(super) fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let opened = self.first.open(place, sealed);
+        self.earlier.iter().fold(opened, |opened, key| opened.or_else(|_| key.open(place, sealed)))
     }
 }
 
@@ -148,6 +188,27 @@ mod tests {
         ] {
             assert_eq!(KeyEncryptionKey::from_text(&text).err(), Some(SealError::NotAKey), "{text:?}");
         }
+    }
+
+    #[test]
+    fn hexadecimal_spells_a_key_too() {
+        let key = KeyEncryptionKey::from_text(&"0aFf".repeat(16)).unwrap();
+        assert_eq!(key.0, *[[0x0a, 0xff]; 16].as_flattened());
+        for text in ["0aFf".repeat(15) + "0aF", "0aFf".repeat(16) + "0", "0agf".repeat(16)] {
+            assert_eq!(KeyEncryptionKey::from_text(&text).err(), Some(SealError::NotAKey), "{text}");
+        }
+    }
+
+    #[test]
+    fn earlier_keys_open_and_the_first_one_seals() {
+        let (old, new) = (KeyEncryptionKey::generate(), KeyEncryptionKey::generate());
+        let both = Sealing::new(new.clone(), vec![old.clone()]);
+        assert_eq!(both.open(Place::Marker, &old.seal(Place::Marker, b"value")).unwrap(), b"value");
+        let sealed = both.seal(Place::Marker, b"value");
+        assert_eq!(new.open(Place::Marker, &sealed).unwrap(), b"value");
+        assert_eq!(old.open(Place::Marker, &sealed), Err(SealError::Wrong));
+        let stranger = KeyEncryptionKey::generate().seal(Place::Marker, b"value");
+        assert_eq!(both.open(Place::Marker, &stranger), Err(SealError::Wrong));
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Readings {
     pub in_flight: usize,
     /// Access log lines lost since the start.
     pub access_log_dropped: u64,
+    /// Whether the store can be read and written.
+    pub store_is_up: bool,
 }
 
 /// Every metric of the gateway. A series is looked up once, at its first use, and kept.
@@ -67,6 +69,7 @@ struct Families {
     cache_evictions: IntCounter,
     in_flight: IntGauge,
     access_log_dropped: IntCounter,
+    store_up: IntGauge,
 }
 
 /// The series of one `route` label.
@@ -204,6 +207,7 @@ impl Metrics {
         evictions.inc_by(readings.cache_evictions.saturating_sub(evictions.get()));
         let dropped = &self.families.access_log_dropped;
         dropped.inc_by(readings.access_log_dropped.saturating_sub(dropped.get()));
+        self.families.store_up.set(i64::from(readings.store_is_up));
         let mut text = Vec::with_capacity(32 * 1024);
         // Writing to memory fails on a family without a name only, and every family has one.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
@@ -285,6 +289,10 @@ impl Families {
                 IntCounter::new("scopegate_token_cache_evictions_total", "Verified tokens pushed out by others."),
             ),
             in_flight: register(registry, IntGauge::new("scopegate_in_flight_requests", "Requests being served.")),
+            store_up: register(
+                registry,
+                IntGauge::new("scopegate_store_up", "Whether the store could be read and written when last tried."),
+            ),
             access_log_dropped: register(
                 registry,
                 IntCounter::new("scopegate_access_log_dropped_total", "Access log lines that the sink did not take."),

@@ -2,29 +2,35 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod clients;
+mod keys;
+mod revocations;
 mod sqlite_file;
 
 use scopegate::{
-    domain::{ClientId, ClientSecret, CustomerId, ScopeName, SecretHash, Timestamp},
-    store::{Act, Actor, Client, ClientState, KeyPlan, KeyState, SqliteStore, Store, StoreError, StoredKey},
-    token::{Algorithm, SigningKey},
+    domain::{ClientId, ClientSecret, CustomerId, ScopeName, SecretHash, SecretVerifier, Timestamp},
+    store::{
+        Act, Actor, AuditFilter, Client, ClientState, Introspects, KeyPlan, KeyState, NewSecret, Secret, Store,
+        StoreError, StoredKey,
+    },
+    token::Algorithm,
 };
 
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
-const PLAN: KeyPlan = KeyPlan { algorithm: Algorithm::Es256, retire_for: 3_630 };
+const PLAN: KeyPlan = KeyPlan { algorithm: Algorithm::Es256, retire_for: 3_630, rotate_every: Some(86_400) };
 
 /// A store, and what must live as long as it does.
 struct Opened {
-    store: SqliteStore,
-    _folder: Option<tempfile::TempDir>,
+    store: Store,
+    _held: Option<Box<dyn std::any::Any>>,
 }
 
-async fn in_memory() -> Opened {
-    Opened { store: SqliteStore::in_memory(NOW).await.unwrap(), _folder: None }
+async fn in_memory() -> Option<Opened> {
+    Some(Opened { store: Store::in_memory(NOW).await.unwrap(), _held: None })
 }
 
 fn actor() -> Actor {
-    Actor("cli:tester".to_owned())
+    Actor { name: "cli:tester".to_owned(), origin: "here".to_owned() }
 }
 
 fn a_client(name: &str) -> Client {
@@ -35,19 +41,33 @@ fn a_client(name: &str) -> Client {
         scopes: ["application", "application.session"].map(|scope| ScopeName::parse(scope).unwrap()).to_vec(),
         redirect_urls: vec!["https://a.example/back".to_owned(), "https://b.example/, and \"more\"".to_owned()],
         state: ClientState::Enabled,
+        introspects: Introspects::Own,
         secrets: Vec::new(),
         created_at: NOW,
     }
 }
 
-async fn added(store: &dyn Store, name: &str) -> Client {
+/// A secret that is the hash of nothing in particular.
+fn a_secret(byte: u8, expires_at: Option<Timestamp>) -> NewSecret {
+    NewSecret { verifier: SecretVerifier::Keyed(SecretHash::from_bytes([byte; 32])), expires_at }
+}
+
+/// The byte that a secret of [`a_secret`] was made of.
+fn byte_of(secret: &Secret) -> u8 {
+    match &secret.verifier {
+        SecretVerifier::Keyed(hash) => hash.as_bytes()[0],
+        SecretVerifier::Argon2id(_) => panic!("no secret of this suite was imported"),
+    }
+}
+
+async fn added(store: &Store, name: &str) -> Client {
     let client = a_client(name);
-    store.add_client(&client, &actor()).await.unwrap();
+    store.add_client(&client, &a_secret(1, None), &actor()).await.unwrap();
     client
 }
 
-async fn acts(store: &dyn Store) -> Vec<(Act, String)> {
-    let rows = store.audit(100).await.unwrap();
+async fn acts(store: &Store) -> Vec<(Act, String)> {
+    let rows = store.audit(&AuditFilter::default(), 100).await.unwrap();
     rows.into_iter().map(|row| (row.act, row.subject)).collect()
 }
 
@@ -61,92 +81,24 @@ fn key_in(keys: &[StoredKey], state: KeyState) -> &StoredKey {
 
 mod suite {
     use super::*;
+    pub use super::{clients::*, keys::*, revocations::*};
 
-    pub async fn a_client_reads_back_as_it_was_added(store: &dyn Store) {
-        let mut client = a_client("Acme, \"the\" größte");
-        let hash = SecretHash::of(&store.hashing_key().await.unwrap(), &ClientSecret::generate());
-        client.secrets = vec![hash.clone()];
-        store.add_client(&client, &actor()).await.unwrap();
-        let read = store.client(&client.id).await.unwrap();
-        assert_eq!(
-            (&read.id, &read.customer, &read.name, &read.scopes, &read.redirect_urls, read.state, read.created_at),
-            (&client.id, &client.customer, &client.name, &client.scopes, &client.redirect_urls, client.state, NOW)
-        );
-        assert!(matches!(&read.secrets[..], [only] if only.matches(&hash)));
-    }
-
-    pub async fn an_id_is_taken_once(store: &dyn Store) {
-        let client = added(store, "first").await;
-        let again = store.add_client(&client, &actor()).await.unwrap_err();
-        assert!(matches!(again, StoreError::ClientExists(id) if id == client.id));
-    }
-
-    pub async fn clients_are_listed_oldest_first(store: &dyn Store) {
-        for name in ["first", "second", "third"] {
-            added(store, name).await;
-        }
-        let names: Vec<_> = store.clients().await.unwrap().into_iter().map(|client| client.name).collect();
-        assert_eq!(names, ["first", "second", "third"]);
-    }
-
-    pub async fn a_client_can_be_disabled_and_enabled(store: &dyn Store) {
-        let client = added(store, "client").await;
-        for state in [ClientState::Disabled, ClientState::Enabled] {
-            store.set_client_state(&client.id, state, NOW, &actor()).await.unwrap();
-            assert_eq!(store.client(&client.id).await.unwrap().state, state);
-        }
-    }
-
-    pub async fn a_new_secret_replaces_the_old_one(store: &dyn Store) {
-        let key = store.hashing_key().await.unwrap();
-        let mut client = a_client("client");
-        client.secrets = vec![SecretHash::of(&key, &ClientSecret::generate())];
-        store.add_client(&client, &actor()).await.unwrap();
-        let fresh = SecretHash::of(&key, &ClientSecret::generate());
-        store.replace_secret(&client.id, &fresh, NOW, &actor()).await.unwrap();
-        let read = store.snapshot(NOW).await.unwrap().clients.remove(0);
-        assert!(matches!(&read.secrets[..], [only] if only.matches(&fresh)));
-    }
-
-    pub async fn a_removed_client_is_gone_and_its_act_stays(store: &dyn Store) {
-        let client = added(store, "client").await;
-        let other = added(store, "other").await;
-        store.remove_client(&client.id, NOW, &actor()).await.unwrap();
-        assert!(matches!(store.client(&client.id).await, Err(StoreError::NoSuchClient(_))));
-        assert_eq!(store.clients().await.unwrap()[0].id, other.id);
-        assert_eq!(acts(store).await[0], (Act::ClientRemoved, client.id.as_str().to_owned()));
-    }
-
-    pub async fn an_unknown_client_is_an_error_and_changes_nothing(store: &dyn Store) {
-        let (before, unknown) = (store.revision().await.unwrap(), ClientId::generate());
-        let hash = SecretHash::from_bytes([0; 32]);
-        for outcome in [
-            store.client(&unknown).await.map(|_| ()),
-            store.replace_secret(&unknown, &hash, NOW, &actor()).await,
-            store.set_client_state(&unknown, ClientState::Disabled, NOW, &actor()).await,
-            store.remove_client(&unknown, NOW, &actor()).await,
-        ] {
-            assert!(matches!(outcome, Err(StoreError::NoSuchClient(id)) if id == unknown));
-        }
-        assert_eq!(store.revision().await.unwrap(), before);
-    }
-
-    pub async fn every_change_raises_the_revision_and_is_recorded(store: &dyn Store) {
+    pub async fn every_change_raises_the_revision_and_is_recorded(store: &Store) {
         let client = a_client("client");
-        let hash = SecretHash::from_bytes([1; 32]);
-        let mut seen = vec![store.revision().await.unwrap()];
-        store.add_client(&client, &actor()).await.unwrap();
-        seen.push(store.revision().await.unwrap());
-        store.replace_secret(&client.id, &hash, NOW, &actor()).await.unwrap();
-        seen.push(store.revision().await.unwrap());
+        let mut seen = vec![store.revision().await.unwrap().number];
+        store.add_client(&client, &a_secret(1, None), &actor()).await.unwrap();
+        seen.push(store.revision().await.unwrap().number);
+        let ends = scopegate::store::Predecessor::Ends;
+        store.rotate_secret(&client.id, &a_secret(2, None), ends, NOW, &actor()).await.unwrap();
+        seen.push(store.revision().await.unwrap().number);
         store.set_client_state(&client.id, ClientState::Disabled, NOW, &actor()).await.unwrap();
-        seen.push(store.revision().await.unwrap());
+        seen.push(store.revision().await.unwrap().number);
         store.remove_client(&client.id, NOW, &actor()).await.unwrap();
-        seen.push(store.revision().await.unwrap());
+        seen.push(store.revision().await.unwrap().number);
         store.ensure_keys(PLAN, NOW, &actor()).await.unwrap();
-        seen.push(store.revision().await.unwrap());
+        seen.push(store.revision().await.unwrap().number);
         store.rotate_keys(PLAN, NOW, &actor()).await.unwrap();
-        seen.push(store.snapshot(NOW).await.unwrap().revision);
+        seen.push(store.snapshot(NOW).await.unwrap().revision.number);
         assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "{seen:?}");
 
         let recorded: Vec<Act> = acts(store).await.into_iter().rev().map(|(act, _)| act).collect();
@@ -155,65 +107,55 @@ mod suite {
         assert_eq!(recorded, [clients, keys].concat());
     }
 
-    pub async fn the_audit_log_says_who_when_and_what(store: &dyn Store) {
-        let (later, other) = (NOW.plus(5), Actor("cli:other".to_owned()));
+    pub async fn a_change_raises_the_number_of_its_part_only(store: &Store) {
+        let before = store.revision().await.unwrap();
+        let client = added(store, "client").await;
+        let after_client = store.revision().await.unwrap();
+        assert_eq!((after_client.keys, after_client.tokens), (before.keys, before.tokens));
+        store.ensure_keys(PLAN, NOW, &actor()).await.unwrap();
+        let after_keys = store.revision().await.unwrap();
+        assert_eq!((after_keys.clients, after_keys.tokens), (after_client.clients, before.tokens));
+        assert!(after_keys.keys > before.keys && after_client.clients > before.clients);
+        store.note_use(&[(store.client(&client.id).await.unwrap().secrets[0].number, NOW)]).await.unwrap();
+        assert_eq!(store.revision().await.unwrap(), after_keys, "a note of use is no change");
+    }
+
+    pub async fn the_audit_log_says_who_when_what_and_where(store: &Store) {
+        let (later, other) = (NOW.plus(5), Actor { name: "cli:other".to_owned(), origin: "192.0.2.7".to_owned() });
         let client = added(store, "client").await;
         store.set_client_state(&client.id, ClientState::Disabled, later, &other).await.unwrap();
-        let rows = store.audit(1).await.unwrap();
+        let rows = store.audit(&AuditFilter::default(), 1).await.unwrap();
         let [row] = &rows[..] else { panic!("one row was asked for: {rows:?}") };
         assert_eq!((row.at, &row.actor, row.act), (later, &other, Act::ClientDisabled));
         assert_eq!(row.subject, client.id.as_str());
     }
 
-    pub async fn the_hashing_key_stays_the_same(store: &dyn Store) {
+    pub async fn the_audit_log_is_asked_by_actor_act_subject_and_time(store: &Store) {
+        let other = Actor { name: "cli:other".to_owned(), origin: "there".to_owned() };
+        let (first, second) = (added(store, "first").await, added(store, "second").await);
+        store.set_client_state(&first.id, ClientState::Disabled, NOW.plus(10), &other).await.unwrap();
+        store.set_client_state(&second.id, ClientState::Disabled, NOW.plus(20), &actor()).await.unwrap();
+        let all = AuditFilter::default();
+        let subject = Some(first.id.to_string());
+        for (filter, expected) in [
+            (AuditFilter { actor: Some("cli:other".to_owned()), ..all.clone() }, 1),
+            (AuditFilter { actor: Some("cli:oth%".to_owned()), ..all.clone() }, 0),
+            (AuditFilter { act: Some(Act::ClientDisabled), ..all.clone() }, 2),
+            (AuditFilter { subject: subject.clone(), ..all.clone() }, 2),
+            (AuditFilter { subject, act: Some(Act::ClientAdded), ..all.clone() }, 1),
+            (AuditFilter { from: Some(NOW.plus(10)), ..all.clone() }, 2),
+            (AuditFilter { from: Some(NOW.plus(10)), to: Some(NOW.plus(20)), ..all.clone() }, 1),
+            (AuditFilter { to: Some(NOW.plus(10)), ..all.clone() }, 3),
+            (all, 5),
+        ] {
+            assert_eq!(store.audit(&filter, 100).await.unwrap().len(), expected, "{filter:?}");
+        }
+    }
+
+    pub async fn the_hashing_key_stays_the_same(store: &Store) {
         let first = store.hashing_key().await.unwrap();
         assert_eq!(first.as_bytes(), store.hashing_key().await.unwrap().as_bytes());
         assert_eq!(first.as_bytes(), store.snapshot(NOW).await.unwrap().hashing_key.as_bytes());
-    }
-
-    pub async fn ensuring_keys_makes_two_and_then_nothing(store: &dyn Store) {
-        store.ensure_keys(PLAN, NOW, &actor()).await.unwrap();
-        let (keys, revision) = (store.keys().await.unwrap(), store.revision().await.unwrap());
-        assert_eq!(states(&keys), [KeyState::Next, KeyState::Current]);
-        store.ensure_keys(PLAN, NOW.plus(9), &actor()).await.unwrap();
-        assert_eq!(store.revision().await.unwrap(), revision);
-        assert_eq!(key_in(&store.keys().await.unwrap(), KeyState::Current).id, keys[1].id);
-    }
-
-    pub async fn a_stored_key_is_the_key_of_its_id(store: &dyn Store) {
-        for algorithm in Algorithm::ALL {
-            store.ensure_keys(KeyPlan { algorithm, ..PLAN }, NOW, &actor()).await.unwrap();
-        }
-        for key in store.keys().await.unwrap() {
-            assert_eq!(*SigningKey::new(&key.private).unwrap().id(), key.id);
-            assert_eq!(key.created_at, NOW);
-        }
-    }
-
-    pub async fn another_algorithm_retires_the_current_key(store: &dyn Store) {
-        store.ensure_keys(PLAN, NOW, &actor()).await.unwrap();
-        store.ensure_keys(KeyPlan { algorithm: Algorithm::EdDsa, ..PLAN }, NOW, &actor()).await.unwrap();
-        let keys = store.keys().await.unwrap();
-        let until = NOW.plus(PLAN.retire_for);
-        assert_eq!(states(&keys), [KeyState::Next, KeyState::Current, KeyState::Retired { until }]);
-        assert_eq!(key_in(&keys, KeyState::Current).private.algorithm(), Algorithm::EdDsa);
-    }
-
-    pub async fn rotating_moves_the_next_key_up_and_drops_what_has_ended(store: &dyn Store) {
-        store.ensure_keys(PLAN, NOW, &actor()).await.unwrap();
-        let first = store.keys().await.unwrap();
-        store.rotate_keys(PLAN, NOW, &actor()).await.unwrap();
-        let second = store.keys().await.unwrap();
-        let end = NOW.plus(PLAN.retire_for);
-        assert_eq!(key_in(&second, KeyState::Current).id, key_in(&first, KeyState::Next).id);
-        assert_eq!(key_in(&second, KeyState::Retired { until: end }).id, key_in(&first, KeyState::Current).id);
-
-        assert_eq!(store.snapshot(end.minus(1)).await.unwrap().keys.len(), 3);
-        assert_eq!(store.snapshot(end).await.unwrap().keys.len(), 2, "a key whose life has ended is left out");
-        store.rotate_keys(PLAN, end, &actor()).await.unwrap();
-        let third = store.keys().await.unwrap();
-        assert_eq!(third.len(), 3, "and removed by the next rotation");
-        assert!(third.iter().all(|key| key.id != key_in(&first, KeyState::Current).id));
     }
 }
 
@@ -221,19 +163,34 @@ macro_rules! store_spec {
     ($backend:ident, $open:path) => {
         store_spec!($backend, $open;
             a_client_reads_back_as_it_was_added,
+            an_imported_secret_reads_back_as_it_was_added,
             an_id_is_taken_once,
             clients_are_listed_oldest_first,
             a_client_can_be_disabled_and_enabled,
             a_new_secret_replaces_the_old_one,
+            a_new_secret_can_leave_the_old_one_some_time,
+            a_third_secret_ends_the_first,
+            an_expired_secret_is_left_out_of_a_snapshot_and_purged,
+            the_latest_use_of_a_secret_is_kept,
             a_removed_client_is_gone_and_its_act_stays,
             an_unknown_client_is_an_error_and_changes_nothing,
             every_change_raises_the_revision_and_is_recorded,
-            the_audit_log_says_who_when_and_what,
+            a_change_raises_the_number_of_its_part_only,
+            the_audit_log_says_who_when_what_and_where,
+            the_audit_log_is_asked_by_actor_act_subject_and_time,
             the_hashing_key_stays_the_same,
             ensuring_keys_makes_two_and_then_nothing,
             a_stored_key_is_the_key_of_its_id,
             another_algorithm_retires_the_current_key,
             rotating_moves_the_next_key_up_and_drops_what_has_ended,
+            keys_rotate_by_schedule_once,
+            a_leaked_key_ends_at_once_and_its_place_is_filled,
+            what_is_sealed_can_be_sealed_again,
+            revoked_tokens_are_read_in_their_order_and_parts,
+            a_token_revoked_again_is_told_again_with_the_later_end,
+            a_holder_is_revoked_up_to_a_second,
+            disabling_a_client_ends_its_tokens_for_good,
+            what_concerns_expired_tokens_only_is_purged,
         );
     };
     ($backend:ident, $open:path; $($case:ident,)*) => {
@@ -241,7 +198,7 @@ macro_rules! store_spec {
             $(
                 #[tokio::test]
                 async fn $case() {
-                    let opened = $open().await;
+                    let Some(opened) = $open().await else { return };
                     super::suite::$case(&opened.store).await;
                 }
             )*

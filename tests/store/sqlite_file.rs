@@ -7,16 +7,16 @@ use std::{
 };
 
 use scopegate::{
-    domain::{ClientSecret, SecretHash},
-    store::{Act, ClientState, KeyEncryptionKey, SealError, SqliteStore, Store, StoreError},
+    domain::{ClientSecret, SecretHash, SecretVerifier},
+    store::{Act, AuditFilter, ClientState, KeyEncryptionKey, NewSecret, SealError, Sealing, Store, StoreError},
 };
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::{NOW, Opened, PLAN, a_client, actor, added};
 
-pub async fn opened() -> Opened {
+pub async fn opened() -> Option<Opened> {
     let shared = Shared::new();
-    Opened { store: shared.open().await, _folder: Some(shared.folder) }
+    Some(Opened { store: shared.open().await, _held: Some(Box::new(shared.folder)) })
 }
 
 /// One file and its key, to be opened several times.
@@ -33,12 +33,16 @@ impl Shared {
         Self { folder, path, sealing: KeyEncryptionKey::generate() }
     }
 
-    async fn open(&self) -> SqliteStore {
-        SqliteStore::open(&self.path, self.sealing.clone(), NOW).await.unwrap()
+    async fn open(&self) -> Store {
+        self.open_with(Sealing::new(self.sealing.clone(), Vec::new())).await.unwrap()
+    }
+
+    async fn open_with(&self, sealing: Sealing) -> Result<Store, StoreError> {
+        Store::sqlite(&self.path, sealing, NOW).await
     }
 
     async fn refusal(&self, sealing: &KeyEncryptionKey) -> StoreError {
-        SqliteStore::open(&self.path, sealing.clone(), NOW).await.unwrap_err()
+        self.open_with(Sealing::new(sealing.clone(), Vec::new())).await.unwrap_err()
     }
 
     /// Runs `sql` past the store, as someone with the `sqlite3` tool can.
@@ -72,7 +76,7 @@ async fn a_change_is_seen_through_another_handle() {
     let before = gateway.revision().await.unwrap();
     let client = added(&command, "client").await;
     command.set_client_state(&client.id, ClientState::Disabled, NOW, &actor()).await.unwrap();
-    assert!(gateway.revision().await.unwrap() > before);
+    assert_ne!(gateway.revision().await.unwrap(), before);
     assert_eq!(gateway.client(&client.id).await.unwrap().state, ClientState::Disabled);
 }
 
@@ -97,7 +101,7 @@ async fn many_that_open_a_new_file_at_once_end_with_one_store_and_one_pair_of_ke
         let starts = (0..6).map(|_| {
             let (path, sealing) = (shared.path.clone(), shared.sealing.clone());
             tokio::spawn(async move {
-                let store = SqliteStore::open(&path, sealing, NOW).await.unwrap();
+                let store = Store::sqlite(&path, Sealing::new(sealing, Vec::new()), NOW).await.unwrap();
                 store.ensure_keys(PLAN, NOW, &actor()).await.unwrap();
                 store
             })
@@ -107,7 +111,7 @@ async fn many_that_open_a_new_file_at_once_end_with_one_store_and_one_pair_of_ke
             stores.push(start.await.unwrap());
         }
         assert_eq!(stores[0].keys().await.unwrap().len(), 2);
-        let rows = stores[1].audit(100).await.unwrap();
+        let rows = stores[1].audit(&AuditFilter::default(), 100).await.unwrap();
         let acts: Vec<Act> = rows.into_iter().map(|row| row.act).collect();
         assert_eq!(acts, [Act::KeyMade, Act::KeyMade, Act::StoreMade]);
     }
@@ -119,9 +123,9 @@ async fn nothing_secret_is_readable_in_the_files() {
     let store = shared.open().await;
     let hashing_key = store.hashing_key().await.unwrap();
     let secret = ClientSecret::generate();
-    let mut client = a_client("visible name");
-    client.secrets = vec![SecretHash::of(&hashing_key, &secret)];
-    store.add_client(&client, &actor()).await.unwrap();
+    let verifier = SecretVerifier::Keyed(SecretHash::of(&hashing_key, &secret));
+    let kept = NewSecret { verifier, expires_at: None };
+    store.add_client(&a_client("visible name"), &kept, &actor()).await.unwrap();
     store.ensure_keys(PLAN, NOW, &actor()).await.unwrap();
     let keys = store.keys().await.unwrap();
 
@@ -145,7 +149,7 @@ async fn another_key_encryption_key_is_refused_and_changes_nothing() {
     let refused = shared.refusal(&KeyEncryptionKey::generate()).await;
     assert!(matches!(refused, StoreError::Sealed(SealError::Wrong)), "{refused}");
     assert!(refused.to_string().contains("not the one the store was written with"), "{refused}");
-    assert_eq!(shared.open().await.audit(100).await.unwrap().len(), 2);
+    assert_eq!(shared.open().await.audit(&AuditFilter::default(), 100).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -199,20 +203,50 @@ async fn audit_rows_can_be_added_only() {
         let refused = shared.execute(sql).await.unwrap_err();
         assert!(refused.to_string().contains("append-only"), "{sql}: {refused}");
     }
-    assert_eq!(store.audit(100).await.unwrap().len(), 1);
+    assert_eq!(store.audit(&AuditFilter::default(), 100).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn an_expired_secret_is_left_out_of_a_snapshot() {
+async fn the_key_encryption_key_can_be_exchanged_while_nodes_run() {
+    let shared = Shared::new();
+    let (old, new) = (shared.sealing.clone(), KeyEncryptionKey::generate());
+    drop(shared.open().await);
+    let both = shared.open_with(Sealing::new(new.clone(), vec![old.clone()])).await.unwrap();
+    let running = shared.open_with(Sealing::new(new.clone(), vec![old.clone()])).await.unwrap();
+    running.ensure_keys(PLAN, NOW, &actor()).await.unwrap();
+    both.reseal(NOW, &actor()).await.unwrap();
+    assert_eq!(running.snapshot(NOW).await.unwrap().keys.len(), 2, "nodes that know both keys go on");
+    assert!(shared.open_with(Sealing::new(new, Vec::new())).await.is_ok(), "the new one alone opens everything");
+    assert!(matches!(shared.refusal(&old).await, StoreError::Sealed(SealError::Wrong)));
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_version_is_brought_up_to_date() {
     let shared = Shared::new();
     let store = shared.open().await;
-    let mut client = a_client("client");
-    client.secrets = vec![SecretHash::from_bytes([1; 32]), SecretHash::from_bytes([2; 32])];
-    store.add_client(&client, &actor()).await.unwrap();
-    shared.execute("UPDATE client_secrets SET expires_at = 1700000010 WHERE number = 1").await.unwrap();
-    for (passed, live) in [(9, 2), (10, 1)] {
-        assert_eq!(store.snapshot(NOW.plus(passed)).await.unwrap().clients[0].secrets.len(), live);
-    }
+    store.ensure_keys(PLAN, NOW, &actor()).await.unwrap();
+    let client = added(&store, "client").await;
+    drop(store);
+    // Takes the store back to what the first version wrote.
+    let first = include_str!("../../src/store/migrations/sqlite/0001_first.sql");
+    let secrets = first.split("CREATE TABLE client_secrets").nth(1).unwrap().split(';').next().unwrap();
+    let back = [
+        "DROP TABLE revoked_tokens; DROP TABLE revoked_holders;".to_owned(),
+        format!("CREATE TABLE client_secrets{secrets};"),
+        "INSERT INTO client_secrets (client, hash, created_at) SELECT client, hash, created_at FROM secrets;"
+            .to_owned(),
+        "DROP TABLE secrets;".to_owned(),
+        "ALTER TABLE signing_keys DROP COLUMN current_since; ALTER TABLE audit DROP COLUMN origin;".to_owned(),
+        "ALTER TABLE clients DROP COLUMN introspects; ALTER TABLE revision DROP COLUMN clients;".to_owned(),
+        "ALTER TABLE revision DROP COLUMN keys; ALTER TABLE revision DROP COLUMN tokens;".to_owned(),
+        "DELETE FROM _sqlx_migrations WHERE version = 2;".to_owned(),
+    ];
+    shared.execute(String::leak(back.concat())).await.unwrap();
+    let store = shared.open().await;
+    let read = store.client(&client.id).await.unwrap();
+    assert_eq!((read.secrets.len(), super::byte_of(&read.secrets[0])), (1, 1));
+    let keys = store.keys().await.unwrap();
+    assert_eq!((keys[0].current_since, keys[1].current_since), (None, Some(NOW)));
 }
 
 #[tokio::test]

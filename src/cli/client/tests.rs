@@ -4,7 +4,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     domain::Timestamp,
-    store::{Actor, SqliteStore, Store},
+    store::{Actor, AuditFilter, Store},
 };
 
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
@@ -17,7 +17,7 @@ struct Line {
 }
 
 /// Runs one command line, split at spaces outside of quotes; `%` stands for the customer.
-async fn answer(store: &SqliteStore, line: &str) -> Result<String, CommandError> {
+async fn answer(store: &Store, line: &str) -> Result<String, CommandError> {
     let quoted = line.split('\'').enumerate();
     let words = quoted.flat_map(|(place, part)| match place % 2 {
         0 => part.split_whitespace().map(|word| word.replace('%', CUSTOMER)).collect(),
@@ -25,19 +25,24 @@ async fn answer(store: &SqliteStore, line: &str) -> Result<String, CommandError>
     });
     let line = Line::try_parse_from(["client".to_owned()].into_iter().chain(words)).unwrap();
     let mut out = Vec::new();
-    let mut context = Context { store, now: NOW, actor: Actor("cli:tester".to_owned()), out: &mut out };
+    let mut context = Context {
+        store,
+        now: NOW,
+        actor: Actor { name: "cli:tester".to_owned(), origin: "here".to_owned() },
+        out: &mut out,
+    };
     run(line.command, &Catalogue::default(), &mut context).await?;
     Ok(String::from_utf8(out).unwrap())
 }
 
-async fn json(store: &SqliteStore, line: &str) -> Value {
+async fn json(store: &Store, line: &str) -> Value {
     let answer = answer(store, line).await.unwrap();
     assert_eq!(answer.matches('\n').count(), 1, "one line: {answer}");
     serde_json::from_str(&answer).unwrap()
 }
 
-async fn a_store() -> SqliteStore {
-    SqliteStore::in_memory(NOW).await.unwrap()
+async fn a_store() -> Store {
+    Store::in_memory(NOW).await.unwrap()
 }
 
 #[tokio::test]
@@ -55,9 +60,9 @@ async fn adding_prints_the_credentials_that_the_store_then_knows() {
 
     let client = store.client(&ClientId::parse(id).unwrap()).await.unwrap();
     let hash = SecretHash::of(&store.hashing_key().await.unwrap(), &ClientSecret::presented(secret.to_owned()));
-    assert!(client.secrets[0].matches(&hash));
+    assert!(matches!(&client.secrets[0].verifier, SecretVerifier::Keyed(kept) if kept.matches(&hash)));
     assert_eq!(client.redirect_urls, ["https://a.example/", "http://localhost:3000/x"]);
-    assert_eq!(store.audit(1).await.unwrap()[0].actor.0, "cli:tester");
+    assert_eq!(store.audit(&AuditFilter::default(), 1).await.unwrap()[0].actor.name, "cli:tester");
 }
 
 #[tokio::test]

@@ -10,12 +10,13 @@ use crate::{
         problem::{Problems, show},
         raw,
         suggest::unknown,
+        units::Schedule,
     },
     token::Algorithm,
 };
 
 pub(super) fn check(raw: raw::Issuer, listen: &[SocketAddr], problems: &mut Problems) -> Issuer {
-    let raw::Issuer { url, audience, algorithm, lifetime, clock_skew, client_secret_post } = raw;
+    let raw::Issuer { url, audience, algorithm, lifetime, rotate_every, clock_skew, client_secret_post } = raw;
     let post = client_secret_post.given().is_some_and(|at| at.value);
     let second = Duration::from_secs;
     Issuer {
@@ -23,6 +24,7 @@ pub(super) fn check(raw: raw::Issuer, listen: &[SocketAddr], problems: &mut Prob
         audience: checked(audience, check_audience, problems).unwrap_or_else(|| "applications-api".to_owned()),
         algorithm: check_algorithm(algorithm, problems),
         lifetime: within(lifetime, second(3600), second(1)..=second(86_400), "`lifetime` must be 1s to 24h", problems),
+        rotate_every: check_rotation(rotate_every, problems),
         clock_skew: within(
             clock_skew,
             second(30),
@@ -41,6 +43,22 @@ fn checked(written: Written<String>, check: fn(&str) -> Result<(), String>, prob
     }
     Some(value)
 }
+
+/// A key that signs for too short a time would leave a long row of retired ones.
+fn check_rotation(written: Written<Schedule>, problems: &mut Problems) -> Option<Duration> {
+    match written.given() {
+        None => Some(DAY * 30),
+        Some(At { value: Schedule::Never, .. }) => None,
+        Some(At { place, value: Schedule::Every(every) }) => {
+            if !(Duration::from_secs(60)..=DAY * 366).contains(&every) {
+                problems.push(place, "`rotate_every` must be 1m to 366d, or `never`");
+            }
+            Some(every)
+        }
+    }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// An issuer is compared byte for byte (RFC 8414 section 3.3), so it must be written as every URL library would.
 fn check_url(text: &str) -> Result<(), String> {

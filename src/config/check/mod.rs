@@ -16,6 +16,7 @@ pub(super) use upstreams::{Resolve, resolve};
 
 use super::{
     Config,
+    cursor::Written,
     problem::{Place, Problems},
     raw,
 };
@@ -53,10 +54,14 @@ pub(super) fn check(raw: raw::Config, surroundings: &Surroundings, problems: &mu
     let scopes = scopes::check(scopes, problems);
     let (names, upstreams) = upstreams::check(upstreams, surroundings, problems);
     let routes = routes::check(routes, &routes::Names { upstreams: &names, scopes: &scopes }, problems);
-    let store = store::check(store, surroundings, problems);
+    let store_place = match &store {
+        Written::Is(at) => Some(at.place),
+        Written::Absent | Written::Broken => None,
+    };
+    let store = store::check(&store, surroundings, problems);
     Config {
         issuer: issuer::check(issuer.or_empty(), &listeners.public, problems),
-        store_key: store::check_key(store_key, &store, surroundings, problems),
+        store_key: store::check_key(store_key, &store, store_place, surroundings, problems),
         store,
         upstreams,
         threads: bounds::threads(threads, problems),

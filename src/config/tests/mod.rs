@@ -64,8 +64,9 @@ fn the_defaults_are_those_of_the_manual() {
     assert_eq!(config.issuer.url, "http://127.0.0.1:8080");
     assert_eq!(config.issuer.algorithm, Algorithm::Es256);
     assert_eq!(config.issuer.client_secret_post, SecretPost::Refused);
-    assert_eq!(config.store, StoreLocation::Sqlite("etc/var/scopegate.db".into()));
-    assert_eq!(config.store_key, StoreKey::Source(SecretSource::File("etc/var/scopegate.key".into())));
+    assert!(matches!(&config.store, StoreLocation::Sqlite(path) if path == Path::new("etc/var/scopegate.db")));
+    assert_eq!(config.store_key, StoreKey::Sources(vec![SecretSource::File("etc/var/scopegate.key".into())]));
+    assert_eq!(config.issuer.rotate_every, Some(Duration::from_secs(30 * 86_400)));
     assert_eq!(config.limits.headers, 32 * 1024);
     assert_eq!(config.limits.body_timeout, Duration::from_secs(30));
     assert_eq!(config.upstreams[0].timeouts.connect, Duration::from_millis(500));
@@ -105,21 +106,34 @@ fn declared_scopes_join_the_built_in_ones() {
 
 #[test]
 fn secrets_and_stores_are_found_beside_the_file() {
+    let file = |path: &str| SecretSource::File(path.into());
+    let variable = |name: &str| SecretSource::Environment(name.to_owned());
     for (text, store, key) in [
-        ("store: memory\n", StoreLocation::Memory, StoreKey::Ephemeral),
+        ("store: memory\n", "Memory", StoreKey::Ephemeral),
+        ("store: memory\nstore_key: env:KEY_1\n", "Memory", StoreKey::Sources(vec![variable("KEY_1")])),
         (
-            "store: memory\nstore_key: env:KEY_1\n",
-            StoreLocation::Memory,
-            StoreKey::Source(SecretSource::Environment("KEY_1".to_owned())),
+            "store: sqlite:/srv/s.db\nstore_key: [file:k, env:OLD]\n",
+            "Sqlite(\"/srv/s.db\")",
+            StoreKey::Sources(vec![file("etc/k"), variable("OLD")]),
         ),
         (
-            "store: sqlite:/srv/s.db\nstore_key: file:k\n",
-            StoreLocation::Sqlite("/srv/s.db".into()),
-            StoreKey::Source(SecretSource::File("etc/k".into())),
+            "store: postgres://me@db/gate?sslmode=verify-full\nstore_key: file:k\n",
+            "Postgres(PostgresAddress(…))",
+            StoreKey::Sources(vec![file("etc/k")]),
+        ),
+        (
+            "store: env:DATABASE_URL\nstore_key: file:k\n",
+            "PostgresAt(Environment(\"DATABASE_URL\"))",
+            StoreKey::Sources(vec![file("etc/k")]),
+        ),
+        (
+            "store: file:database.url\nstore_key: file:k\n",
+            "PostgresAt(File(\"etc/database.url\"))",
+            StoreKey::Sources(vec![file("etc/k")]),
         ),
     ] {
         let config = parsed(&(text.to_owned() + LEAST)).unwrap();
-        assert_eq!((config.store, config.store_key), (store, key), "{text}");
+        assert_eq!((format!("{:?}", config.store).as_str(), config.store_key), (store, key), "{text}");
     }
 }
 

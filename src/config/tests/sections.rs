@@ -89,7 +89,7 @@ fn an_issuer_is_written_in_one_way() {
                 "3:15: `url` must be an absolute http or https URL",
                 "3:44: `audience` must be 1 to 256 visible ASCII characters without spaces",
                 "3:60: unknown algorithm `HS256`; did you mean `ES256`?",
-                "3:77: `3600` needs a unit: `ms`, `s`, `m` or `h`",
+                "3:77: `3600` needs a unit: `ms`, `s`, `m`, `h` or `d`",
                 "3:95: `1.5s` is not a duration such as `10s`",
                 "3:121: expected `true` or `false` without quotes",
             ],
@@ -108,8 +108,39 @@ fn an_issuer_is_written_in_one_way() {
 #[test]
 fn a_store_is_known_and_its_secrets_stand_elsewhere() {
     assert_told(&[
-        ("$U\n$R\nstore: postgres://me:secret@db/x", &["3:8: `postgres://` is not supported yet"]),
-        ("$U\n$R\nstore: var/db", &["3:8: a store is `sqlite:PATH` or `memory`"]),
+        ("$U\n$R\nstore: var/db", &["3:8: a store is `sqlite:PATH`, `postgres://USER@HOST:PORT/DATABASE` or `memory`"]),
+        (
+            "$U\n$R\nstore: postgres://me:secret@db/x\nstore_key: file:k",
+            &[
+                "3:8: a password does not stand in this file: leave it to `PGPASSWORD`, or write `store: env:NAME` or `store: file:PATH` for the whole address",
+            ],
+        ),
+        (
+            "$U\n$R\nstore: postgres://me@db/x?password=secret\nstore_key: file:k",
+            &[
+                "3:8: a password does not stand in this file: leave it to `PGPASSWORD`, or write `store: env:NAME` or `store: file:PATH` for the whole address",
+            ],
+        ),
+        (
+            "$U\n$R\nstore: postgres://me@db/x",
+            &[
+                "3:8: with PostgreSQL `store_key` is required: all nodes use the same one, for example `file:scopegate.key` made by `openssl rand -base64 32`",
+            ],
+        ),
+        (
+            "$U\n$R\nstore: postgres:db\nstore_key: file:k",
+            &["3:8: a PostgreSQL store is `postgres://USER@HOST:PORT/DATABASE`"],
+        ),
+        (
+            "$U\n$R\nstore: env:1X\nstore_key: file:k",
+            &["3:8: a store whose address is kept elsewhere is `file:PATH` or `env:NAME`"],
+        ),
+        (
+            "$U\n$R\nstore_key: [file:k, hunter2]",
+            &["3:21: the store key is a secret: write `file:PATH` or `env:NAME`, never the secret itself"],
+        ),
+        ("$U\n$R\nissuer: {rotate_every: 59s}", &["3:24: `rotate_every` must be 1m to 366d, or `never`"]),
+        ("$U\n$R\nissuer: {rotate_every: 367d}", &["3:24: `rotate_every` must be 1m to 366d, or `never`"]),
         ("$U\n$R\nstore: \"sqlite::memory:\"", &["3:8: a store in memory is written `memory`"]),
         ("$U\n$R\nstore: sqlite:///var/db", &["3:8: after `sqlite:` comes a plain path, without `//` and `?`"]),
         (
@@ -193,7 +224,7 @@ fn numbers_have_bounds_and_units() {
             "$U\n$R\nlimits: {headers: 32KB, header_timeout: 10, token_failures: {per_client: 0/1m, per_address: 60/25h, per_ip: 1/1s}}",
             &[
                 "3:19: `32KB` is not a size such as `64KiB`",
-                "3:41: `10` needs a unit: `ms`, `s`, `m` or `h`",
+                "3:41: `10` needs a unit: `ms`, `s`, `m`, `h` or `d`",
                 "3:74: a rate must allow at least 1 event",
                 "3:93: a rate's period must be 1s to 24h",
                 "3:101: unknown key `per_ip`; known here: `per_client`, `per_address`",

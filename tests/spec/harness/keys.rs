@@ -4,7 +4,7 @@ use std::fs;
 
 use scopegate::{
     domain::Timestamp,
-    store::{KeyEncryptionKey, KeyState, SqliteStore, Store},
+    store::{KeyEncryptionKey, KeyState, Sealing, Store},
 };
 
 use super::{Forge, Gateway};
@@ -16,8 +16,8 @@ pub fn stolen_key(gateway: &Gateway) -> Forge {
     let sealing = KeyEncryptionKey::from_text(&text).expect("a key-encryption key");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let store =
-            SqliteStore::open(&gateway.folder().join("gateway.db"), sealing, now).await.expect("the store opens");
+        let sealing = Sealing::new(sealing, Vec::new());
+        let store = Store::sqlite(&gateway.folder().join("gateway.db"), sealing, now).await.expect("the store opens");
         let keys = store.snapshot(now).await.expect("the store is read").keys;
         let current = keys.iter().find(|key| key.state == KeyState::Current).expect("a current key");
         Forge::new(&current.private)

@@ -2,15 +2,11 @@ use std::{path::Path, time::Duration};
 
 use sqlx::{
     Connection, SqliteConnection, SqlitePool,
-    migrate::{MigrateError, Migrator},
+    migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{change::Change, setting};
-use crate::{
-    domain::{HashingKey, Timestamp},
-    store::{Act, Actor, KeyEncryptionKey, StoreError, private_file, seal::Place},
-};
+use crate::store::{StoreError, private_file};
 
 /// Connections to the file at `path`, which is made if missing.
 pub(super) async fn file(path: &Path) -> Result<SqlitePool, StoreError> {
@@ -32,32 +28,10 @@ pub(super) async fn memory() -> Result<SqlitePool, StoreError> {
     Ok(pool.connect_with(options().in_memory(true)).await?)
 }
 
-/// Schema, right key, first values: in one transaction, so that two processes that open a new file take turns,
-/// and a store that is refused is left as it was.
-pub(super) async fn prepare(pool: &SqlitePool, sealing: &KeyEncryptionKey, now: Timestamp) -> Result<(), StoreError> {
-    let actor = Actor("scopegate".to_owned());
-    let mut change = Change::begin(pool, now, &actor).await?;
-    refuse_other_programs(&mut change.tx).await?;
-    MIGRATIONS.run_direct(None, &mut *change.tx, false).await?;
-    if let Some(sealed) = setting(&mut change.tx, "marker").await? {
-        sealing.open(Place::Marker, &sealed)?;
-        // Commits what a migration may have done; readers have nothing to see, so the revision stays.
-        return Ok(change.tx.commit().await?);
-    }
-    keep(&mut change.tx, "marker", &sealing.seal(Place::Marker, b"scopegate")).await?;
-    let hashing_key = sealing.seal(Place::HashingKey, HashingKey::generate().as_bytes());
-    keep(&mut change.tx, "hashing_key", &hashing_key).await?;
-    change.record(Act::StoreMade, "").await?;
-    change.commit().await
-}
-
-impl From<MigrateError> for StoreError {
-    fn from(error: MigrateError) -> Self {
-        if let MigrateError::VersionMissing(version) = error {
-            return Self::Schema(format!("a newer scopegate wrote it (migration {version})"));
-        }
-        Self::Schema(error.to_string())
-    }
+/// Brings the schema up to date.
+pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    refuse_other_programs(connection).await?;
+    Ok(MIGRATIONS.run_direct(None, connection, false).await?)
 }
 
 async fn refuse_other_programs(connection: &mut SqliteConnection) -> Result<(), StoreError> {
@@ -66,15 +40,6 @@ async fn refuse_other_programs(connection: &mut SqliteConnection) -> Result<(), 
     if tables > 0 && ours == 0 {
         return Err(StoreError::Schema("another program's tables are in it".to_owned()));
     }
-    Ok(())
-}
-
-async fn keep(connection: &mut SqliteConnection, name: &str, sealed: &[u8]) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO settings (name, sealed) VALUES (?, ?)")
-        .bind(name)
-        .bind(sealed)
-        .execute(connection)
-        .await?;
     Ok(())
 }
 
