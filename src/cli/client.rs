@@ -1,15 +1,15 @@
 //! `scopegate client …`: API credentials.
 
-use serde::Serialize;
+mod show;
 
-use super::{
-    check::Format,
-    context::{CommandError, Context, FormatFlag, rfc3339},
-    table::table,
-};
+use std::{path::PathBuf, time::Duration};
+
+use super::context::{CommandError, Context, FormatFlag, Input};
 use crate::{
+    config::duration_of,
     domain::{
-        Catalogue, ClientId, ClientSecret, CustomerId, HashingKey, ScopeName, SecretHash, SecretVerifier, Timestamp,
+        Argon2idHash, Catalogue, ClientId, ClientSecret, CustomerId, HashingKey, ScopeName, SecretHash, SecretVerifier,
+        Timestamp,
     },
     issuer::is_allowed_redirect,
     store::{Actor, Client, ClientState, Introspects, NewSecret, Predecessor, Store},
@@ -20,12 +20,14 @@ use crate::{
 pub enum ClientCommand {
     /// Make API credentials; the secret is shown once
     Add(AddArgs),
+    /// Take over API credentials from elsewhere: their ID, and the argon2id hash of their secret
+    Import(ImportArgs),
     /// Show all clients
     List(FormatFlag),
     /// Show one client
     Show(Named),
-    /// Give a client a new secret; the old one ends at once
-    RotateSecret(Named),
+    /// Give a client a new secret; the old one ends at once, or after --overlap
+    RotateSecret(RotateArgs),
     /// Take a client's right to authenticate; its tokens end too
     Disable(Named),
     /// Let a disabled client authenticate again
@@ -60,6 +62,43 @@ pub struct NewClient {
     /// Where its session tokens may lead, once for each URL; without any: anywhere
     #[arg(long = "redirect-url", value_name = "URL")]
     pub redirect_urls: Vec<String>,
+    /// Let it introspect tokens of every customer, not of its own only
+    #[arg(long)]
+    pub introspect: bool,
+    /// When its secret ends, from now: 90d, for example; without it: not by itself
+    #[arg(long, value_name = "DURATION", value_parser = duration_of)]
+    pub secret_expires_in: Option<Duration>,
+}
+
+/// Credentials from elsewhere.
+#[derive(Debug, clap::Args)]
+pub struct ImportArgs {
+    /// The client ID that its owner uses already
+    #[arg(long)]
+    pub id: String,
+    /// A file with the argon2id hash of its secret as PHC string; `-`: standard input
+    #[arg(long, value_name = "FILE")]
+    pub secret_hash: PathBuf,
+    /// The client
+    #[command(flatten)]
+    pub client: NewClient,
+    /// How to answer
+    #[command(flatten)]
+    pub answer: FormatFlag,
+}
+
+/// Which client gets a new secret, and what becomes of the one it has.
+#[derive(Debug, clap::Args)]
+pub struct RotateArgs {
+    /// The client
+    #[command(flatten)]
+    pub named: Named,
+    /// How long the secret in use goes on counting beside the new one: 24h, for example
+    #[arg(long, value_name = "DURATION", value_parser = duration_of)]
+    pub overlap: Option<Duration>,
+    /// When the new secret ends, from now; without it: not by itself
+    #[arg(long, value_name = "DURATION", value_parser = duration_of)]
+    pub expires_in: Option<Duration>,
 }
 
 /// Which client.
@@ -72,13 +111,21 @@ pub struct Named {
     pub answer: FormatFlag,
 }
 
-/// Does what `command` says. Scopes are those of `catalogue`.
-pub async fn run(command: ClientCommand, catalogue: &Catalogue, context: &mut Context<'_>) -> Result<(), CommandError> {
+/// Does what `command` says. Scopes are those of `catalogue`; `input` is standard input.
+pub async fn run(
+    command: ClientCommand,
+    catalogue: &Catalogue,
+    input: Input<'_>,
+    context: &mut Context<'_>,
+) -> Result<(), CommandError> {
     match command {
         ClientCommand::Add(args) => add(args, catalogue, context).await,
-        ClientCommand::List(answer) => list(answer.format(), context).await,
-        ClientCommand::Show(named) => show(&named, context).await,
-        ClientCommand::RotateSecret(named) => rotate_secret(&named, context).await,
+        ClientCommand::Import(args) => import(args, catalogue, input, context).await,
+        ClientCommand::List(answer) => show::list(&context.store.clients().await?, answer.format(), context),
+        ClientCommand::Show(named) => {
+            show::one(&context.store.client(&id(&named)?).await?, named.answer.format(), context)
+        }
+        ClientCommand::RotateSecret(args) => rotate_secret(&args, context).await,
         ClientCommand::Disable(named) => set_state(&named, ClientState::Disabled, context).await,
         ClientCommand::Enable(named) => set_state(&named, ClientState::Enabled, context).await,
         ClientCommand::Remove(named) => remove(&named, context).await,
@@ -88,7 +135,7 @@ pub async fn run(command: ClientCommand, catalogue: &Catalogue, context: &mut Co
 async fn add(args: AddArgs, catalogue: &Catalogue, context: &mut Context<'_>) -> Result<(), CommandError> {
     let AddArgs { client: new, answer } = args;
     let (client, secret) = create(new, catalogue, context.store, context.now, &context.actor).await?;
-    credentials(&client, &secret, answer.format(), context)
+    show::credentials(&client, &secret, answer.format(), context)
 }
 
 /// Makes a client and its first secret.
@@ -100,135 +147,50 @@ pub(super) async fn create(
     actor: &Actor,
 ) -> Result<(Client, ClientSecret), CommandError> {
     let secret = ClientSecret::generate();
+    let expires_at = end(new.secret_expires_in, now);
     let client = checked(new, catalogue, now)?;
-    store.add_client(&client, &kept(&secret, &store.hashing_key().await?), actor).await?;
+    store.add_client(&client, &kept(&secret, &store.hashing_key().await?, expires_at), actor).await?;
     Ok((client, secret))
 }
 
-async fn list(format: Format, context: &mut Context<'_>) -> Result<(), CommandError> {
-    let clients = context.store.clients().await?;
-    if format == Format::Json {
-        return context.json(&clients.iter().map(Shown::of).collect::<Vec<_>>());
-    }
-    if clients.is_empty() {
-        return context.line("No clients yet. Make one: scopegate client add --customer bits:customer::<uuid>");
-    }
-    let row = |client: &Client| {
-        let shown = Shown::of(client);
-        let (id, customer) = (shown.client_id.to_owned(), shown.customer_id.to_owned());
-        [id, customer, shown.state.to_owned(), shown.created_at, shown.scope, shown.name.to_owned()]
-    };
-    let rows: Vec<_> = clients.iter().map(row).collect();
-    context.line(&table(["CLIENT ID", "CUSTOMER", "STATE", "CREATED", "SCOPE", "NAME"], &rows))
+async fn import(
+    args: ImportArgs,
+    catalogue: &Catalogue,
+    input: Input<'_>,
+    context: &mut Context<'_>,
+) -> Result<(), CommandError> {
+    let ImportArgs { id, secret_hash, client: new, answer } = args;
+    let text = input.read(Some(&secret_hash), LONGEST_HASH).map_err(CommandError::HashSource)?;
+    let hash = Argon2idHash::parse(text.trim_end()).map_err(CommandError::SecretHash)?;
+    let expires_at = end(new.secret_expires_in, context.now);
+    let id = ClientId::parse(&id).map_err(|why| CommandError::ClientId { id, why })?;
+    let client = Client { id, ..checked(new, catalogue, context.now)? };
+    let secret = NewSecret { verifier: SecretVerifier::Argon2id(hash), expires_at };
+    context.store.add_client(&client, &secret, &context.actor).await?;
+    show::changed(&client.id, "imported", answer.format(), context)
 }
 
-async fn show(named: &Named, context: &mut Context<'_>) -> Result<(), CommandError> {
-    let client = context.store.client(&id(named)?).await?;
-    let shown = Shown::of(&client);
-    if named.answer.format() == Format::Json {
-        return context.json(&shown);
-    }
-    context.line(&format!("client_id      {}", shown.client_id))?;
-    context.line(&format!("customer_id    {}", shown.customer_id))?;
-    context.line(&format!("name           {}", shown.name))?;
-    context.line(&format!("scope          {}", shown.scope))?;
-    context.line(&format!("state          {}", shown.state))?;
-    context.line(&format!("created_at     {}", shown.created_at))?;
-    context.line(&format!("secrets        {}", shown.secrets))?;
-    shown.redirect_urls.iter().try_for_each(|url| context.line(&format!("redirect_url   {url}")))
-}
-
-async fn rotate_secret(named: &Named, context: &mut Context<'_>) -> Result<(), CommandError> {
+async fn rotate_secret(args: &RotateArgs, context: &mut Context<'_>) -> Result<(), CommandError> {
+    let RotateArgs { named, overlap, expires_in } = args;
     let id = id(named)?;
     let client = context.store.client(&id).await?;
     let secret = ClientSecret::generate();
-    let kept = kept(&secret, &context.store.hashing_key().await?);
-    context.store.rotate_secret(&id, &kept, Predecessor::Ends, context.now, &context.actor).await?;
-    credentials(&client, &secret, named.answer.format(), context)
+    let kept = kept(&secret, &context.store.hashing_key().await?, end(*expires_in, context.now));
+    let predecessor = end(*overlap, context.now).map_or(Predecessor::Ends, Predecessor::CountsUntil);
+    context.store.rotate_secret(&id, &kept, predecessor, context.now, &context.actor).await?;
+    show::credentials(&client, &secret, named.answer.format(), context)
 }
 
 async fn set_state(named: &Named, state: ClientState, context: &mut Context<'_>) -> Result<(), CommandError> {
     let id = id(named)?;
     context.store.set_client_state(&id, state, context.now, &context.actor).await?;
-    changed(&id, state.name(), named.answer.format(), context)
+    show::changed(&id, state.name(), named.answer.format(), context)
 }
 
 async fn remove(named: &Named, context: &mut Context<'_>) -> Result<(), CommandError> {
     let id = id(named)?;
     context.store.remove_client(&id, context.now, &context.actor).await?;
-    changed(&id, "removed", named.answer.format(), context)
-}
-
-/// The answer to `add` and `rotate-secret`: the only one with a secret.
-#[derive(Serialize)]
-struct Credentials<'a> {
-    client_id: &'a str,
-    client_secret: &'a str,
-    customer_id: &'a str,
-    scope: String,
-}
-
-/// What may be shown of a client: no secret, and no hash.
-#[derive(Serialize)]
-struct Shown<'a> {
-    client_id: &'a str,
-    customer_id: &'a str,
-    name: &'a str,
-    scope: String,
-    redirect_urls: &'a [String],
-    state: &'static str,
-    created_at: String,
-    secrets: usize,
-}
-
-#[derive(Serialize)]
-struct Changed<'a> {
-    client_id: &'a str,
-    state: &'static str,
-}
-
-impl<'a> Shown<'a> {
-    fn of(client: &'a Client) -> Self {
-        Self {
-            client_id: client.id.as_str(),
-            customer_id: client.customer.as_str(),
-            name: &client.name,
-            scope: scope_text(client),
-            redirect_urls: &client.redirect_urls,
-            state: client.state.name(),
-            created_at: rfc3339(client.created_at),
-            secrets: client.secrets.len(),
-        }
-    }
-}
-
-fn credentials(
-    client: &Client,
-    secret: &ClientSecret,
-    format: Format,
-    context: &mut Context<'_>,
-) -> Result<(), CommandError> {
-    let (client_id, customer_id) = (client.id.as_str(), client.customer.as_str());
-    let shown = Credentials { client_id, client_secret: secret.reveal(), customer_id, scope: scope_text(client) };
-    if format == Format::Json {
-        return context.json(&shown);
-    }
-    context.line(&format!("client_id      {client_id}"))?;
-    context.line(&format!("client_secret  {}", shown.client_secret))?;
-    context.line(&format!("customer_id    {customer_id}"))?;
-    context.line(&format!("scope          {}", shown.scope))?;
-    context.line("Keep the secret now: it is not stored and cannot be shown again.")
-}
-
-fn changed(id: &ClientId, state: &'static str, format: Format, context: &mut Context<'_>) -> Result<(), CommandError> {
-    if format == Format::Json {
-        return context.json(&Changed { client_id: id.as_str(), state });
-    }
-    context.line(&format!("Client {id} is {state}."))
-}
-
-fn scope_text(client: &Client) -> String {
-    client.scopes.iter().map(ScopeName::as_str).collect::<Vec<_>>().join(" ")
+    show::changed(&id, "removed", named.answer.format(), context)
 }
 
 /// A text that cannot be an ID is the ID of no client.
@@ -250,15 +212,22 @@ fn checked(args: NewClient, catalogue: &Catalogue, now: Timestamp) -> Result<Cli
         scopes: scopes(&args.scope, catalogue)?,
         redirect_urls: args.redirect_urls,
         state: ClientState::Enabled,
-        introspects: Introspects::Own,
+        introspects: if args.introspect { Introspects::All } else { Introspects::Own },
         secrets: Vec::new(),
         created_at: now,
     })
 }
 
-fn kept(secret: &ClientSecret, key: &HashingKey) -> NewSecret {
-    NewSecret { verifier: SecretVerifier::Keyed(SecretHash::of(key, secret)), expires_at: None }
+fn kept(secret: &ClientSecret, key: &HashingKey, expires_at: Option<Timestamp>) -> NewSecret {
+    NewSecret { verifier: SecretVerifier::Keyed(SecretHash::of(key, secret)), expires_at }
 }
+
+fn end(after: Option<Duration>, now: Timestamp) -> Option<Timestamp> {
+    after.map(|after| now.plus(after.as_secs()))
+}
+
+/// PHC strings within our bounds are shorter, in bytes.
+const LONGEST_HASH: u64 = 1024;
 
 fn scopes(text: &str, catalogue: &Catalogue) -> Result<Vec<ScopeName>, CommandError> {
     let known = || catalogue.scopes().iter().map(|scope| scope.name.as_str()).collect::<Vec<_>>().join(", ");

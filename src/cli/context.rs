@@ -2,8 +2,10 @@
 
 use std::{
     env,
-    io::{self, Write},
+    fs::File,
+    io::{self, Read, Write},
     os::unix::fs::MetadataExt,
+    path::Path,
 };
 
 use serde::Serialize;
@@ -11,7 +13,7 @@ use serde::Serialize;
 use super::check::Format;
 use crate::{
     app::machine,
-    domain::{DateTime, Timestamp},
+    domain::{Argon2idError, DateTime, HeaderTextError, Timestamp},
     store::{Actor, Store, StoreError},
 };
 
@@ -70,15 +72,59 @@ pub enum CommandError {
     /// No client has this ID.
     #[error("no client has the ID {0}")]
     NoSuchClient(String),
+    /// A client ID that could not be sent or logged.
+    #[error("`{id}` cannot be a client ID: it {why}")]
+    ClientId {
+        /// As asked for.
+        id: String,
+        /// What is wrong with it.
+        why: HeaderTextError,
+    },
+    /// The file or standard input with a secret's hash cannot be read.
+    #[error("the secret's hash cannot be read: {0}")]
+    HashSource(io::Error),
+    /// What was read is no hash that is taken. It is not told: it may be the secret.
+    #[error("the secret's hash {0}")]
+    SecretHash(Argon2idError),
     /// The token's file or standard input cannot be read.
     #[error("the token cannot be read: {0}")]
     TokenSource(io::Error),
+    /// A token that cannot be named.
+    #[error("`{0}` is not a token's ID (`jti`)")]
+    TokenId(String),
+    /// No key has this ID.
+    #[error("no signing key has the ID {0}")]
+    NoSuchKey(String),
+    /// An act of this name is never recorded.
+    #[error("no act is called `{name}`; there are: {known}")]
+    UnknownAct {
+        /// As asked for.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
     /// What was read is not a JWT in compact form.
     #[error("this is not a JWT: three base64url parts, of which the first two are JSON objects")]
     NotAToken,
     /// The token was shown, and would be refused.
     #[error("the token would be refused: {0}")]
     TokenRefused(&'static str),
+}
+
+/// Standard input, or a file in its place: where a command reads what must not be an argument, since other users of the
+/// machine can read those.
+pub struct Input<'a>(pub &'a mut dyn Read);
+
+impl Input<'_> {
+    /// The text of `file`, or of standard input where there is none or it is `-`, cut off after `longest` bytes.
+    pub(super) fn read(self, file: Option<&Path>, longest: u64) -> io::Result<String> {
+        let mut text = String::new();
+        match file.filter(|file| file.as_os_str() != "-") {
+            Some(file) => File::open(file)?.take(longest).read_to_string(&mut text)?,
+            None => self.0.take(longest).read_to_string(&mut text)?,
+        };
+        Ok(text)
+    }
 }
 
 impl FormatFlag {

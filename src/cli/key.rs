@@ -7,7 +7,10 @@ use super::{
     context::{CommandError, Context, FormatFlag, rfc3339},
     table::table,
 };
-use crate::store::{KeyPlan, KeyState, StoredKey};
+use crate::{
+    domain::KeyId,
+    store::{KeyPlan, StoredKey},
+};
 
 /// What to do with signing keys.
 #[derive(Debug, clap::Subcommand)]
@@ -16,6 +19,20 @@ pub enum KeyCommand {
     List(FormatFlag),
     /// Let the next key sign from now on, and make a new next one
     Rotate(FormatFlag),
+    /// End a key at once, with all tokens it signed: for one that has leaked
+    Retire(RetireArgs),
+    /// Encrypt what the store keeps secret again, under the first key-encryption key of `store_key`
+    Rewrap(FormatFlag),
+}
+
+/// Which key ends.
+#[derive(Debug, clap::Args)]
+pub struct RetireArgs {
+    /// Its `kid`
+    pub kid: String,
+    /// How to answer
+    #[command(flatten)]
+    pub answer: FormatFlag,
 }
 
 /// Does what `command` says. New keys are made as `plan` says.
@@ -24,6 +41,15 @@ pub async fn run(command: KeyCommand, plan: KeyPlan, context: &mut Context<'_>) 
         KeyCommand::List(answer) => list(answer.format(), context).await,
         KeyCommand::Rotate(answer) => {
             context.store.rotate_keys(plan, context.now, &context.actor).await?;
+            list(answer.format(), context).await
+        }
+        KeyCommand::Retire(RetireArgs { kid, answer }) => {
+            let id = KeyId::parse(&kid).map_err(|_| CommandError::NoSuchKey(kid))?;
+            context.store.retire_key(&id, plan, context.now, &context.actor).await?;
+            list(answer.format(), context).await
+        }
+        KeyCommand::Rewrap(answer) => {
+            context.store.reseal(context.now, &context.actor).await?;
             list(answer.format(), context).await
         }
     }
@@ -57,16 +83,12 @@ struct Shown<'a> {
 
 impl<'a> Shown<'a> {
     fn of(key: &'a StoredKey) -> Self {
-        let until = match key.state {
-            KeyState::Retired { until } => Some(rfc3339(until)),
-            KeyState::Next | KeyState::Current => None,
-        };
         Self {
             kid: key.id.as_str(),
             algorithm: key.private.algorithm().name(),
             state: key.state.name(),
             created: rfc3339(key.created_at),
-            until,
+            until: key.state.end().map(rfc3339),
         }
     }
 }
@@ -116,6 +138,34 @@ mod tests {
         });
         assert_eq!(*retired, expected);
         assert_eq!(current["until"], Value::Null);
+    }
+
+    #[tokio::test]
+    async fn a_leaked_key_is_told_as_ended() {
+        let store = Store::in_memory(NOW).await.unwrap();
+        let before: Value = serde_json::from_str(&answer(&store, KeyCommand::Rotate(JSON)).await).unwrap();
+        let kid = before[1]["kid"].as_str().unwrap().to_owned();
+        let retire = KeyCommand::Retire(RetireArgs { kid: kid.clone(), answer: JSON });
+        let after: Value = serde_json::from_str(&answer(&store, retire).await).unwrap();
+        let ended = after.as_array().unwrap().iter().find(|key| key["kid"] == kid.as_str()).unwrap();
+        assert_eq!((&ended["state"], &ended["until"]), (&json!("retired"), &json!("2023-11-14T22:13:20Z")));
+        assert_eq!(after[1]["state"], "current");
+
+        let mut out = Vec::new();
+        let actor = Actor { name: "cli:tester".to_owned(), origin: "here".to_owned() };
+        let mut context = Context { store: &store, now: NOW, actor, out: &mut out };
+        for kid in ["nobody", "no body"] {
+            let retire = KeyCommand::Retire(RetireArgs { kid: kid.to_owned(), answer: JSON });
+            let refused = run(retire, PLAN, &mut context).await.unwrap_err().to_string();
+            assert_eq!(refused, format!("no signing key has the ID {kid}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn rewrapping_keeps_the_keys() {
+        let store = Store::in_memory(NOW).await.unwrap();
+        let before = answer(&store, KeyCommand::Rotate(JSON)).await;
+        assert_eq!(answer(&store, KeyCommand::Rewrap(JSON)).await, before);
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! The command line, one file per command.
 
+mod audit;
 mod check;
 mod client;
 mod context;
@@ -22,7 +23,7 @@ use crate::{
     config::{self, Config, Problems},
     domain::Timestamp,
 };
-use context::{CommandError, Context, FormatFlag};
+use context::{CommandError, Context, FormatFlag, Input};
 
 /// An authentication gateway: issues OAuth 2.0 access tokens, checks them on every request, proxies what they allow.
 #[derive(Debug, Parser)]
@@ -50,6 +51,8 @@ enum Command {
     /// Tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Show who changed what in the store, when and from where
+    Audit(audit::AuditArgs),
     /// Serve a sample Applications API with a fresh store and one client, and print curl lines that work
     Demo(demo::DemoArgs),
 }
@@ -77,15 +80,16 @@ pub fn main() -> ExitCode {
         Command::Check(answer) => return check::run(&config, answer.format(), &mut stdout(), &mut stderr()),
         Command::Run => run::run(&config),
         Command::Demo(args) => demo::run(&args),
-        Command::Client(command) => {
-            on_store(&config, async |config, context| client::run(command, &config.catalogue, context).await)
-        }
+        Command::Client(command) => on_store(&config, async |config, context| {
+            client::run(command, &config.catalogue, Input(&mut stdin()), context).await
+        }),
         Command::Key(command) => {
             on_store(&config, async |config, context| key::run(command, app::key_plan(config), context).await)
         }
         Command::Token(command) => {
-            on_store(&config, async |_, context| token::run(command, &mut stdin(), context).await)
+            on_store(&config, async |_, context| token::run(command, Input(&mut stdin()), context).await)
         }
+        Command::Audit(args) => on_store(&config, async |_, context| audit::run(&args, context).await),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

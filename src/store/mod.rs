@@ -16,7 +16,7 @@ mod sql;
 pub use audit::{Act, Actor, AuditFilter, AuditRow};
 pub use client::{Client, ClientState, Introspects, MOST_SECRETS, NewSecret, Predecessor, Secret, SecretNumber};
 pub use key::{KeyPlan, KeyState, Rotation, StoredKey};
-pub use revocation::{Holder, RevocationNumber, RevokedHolder, RevokedToken};
+pub use revocation::{Holder, LONGEST_LIFE, RevocationNumber, RevokedHolder, RevokedToken};
 pub use seal::{KeyEncryptionKey, SealError, Sealing};
 pub use sql::{Changes, PostgresAddress, PostgresAddressError, Store};
 

@@ -18,6 +18,11 @@ struct Line {
 
 /// Runs one command line, split at spaces outside of quotes; `%` stands for the customer.
 async fn answer(store: &Store, line: &str) -> Result<String, CommandError> {
+    answer_to(store, line, "").await
+}
+
+/// The same, with this text on standard input.
+async fn answer_to(store: &Store, line: &str, input: &str) -> Result<String, CommandError> {
     let quoted = line.split('\'').enumerate();
     let words = quoted.flat_map(|(place, part)| match place % 2 {
         0 => part.split_whitespace().map(|word| word.replace('%', CUSTOMER)).collect(),
@@ -31,7 +36,7 @@ async fn answer(store: &Store, line: &str) -> Result<String, CommandError> {
         actor: Actor { name: "cli:tester".to_owned(), origin: "here".to_owned() },
         out: &mut out,
     };
-    run(line.command, &Catalogue::default(), &mut context).await?;
+    run(line.command, &Catalogue::default(), Input(&mut input.as_bytes()), &mut context).await?;
     Ok(String::from_utf8(out).unwrap())
 }
 
@@ -112,7 +117,11 @@ async fn lists_and_shows_hold_no_secret_and_no_hash() {
         assert!(!text.contains(secret) && !text.contains("hash"), "{line}: {text}");
     }
     let shown = json(&store, &format!("show {id} --json")).await;
-    assert_eq!((&shown["secrets"], &shown["redirect_urls"][0]), (&1.into(), &"https://a.example/".into()));
+    assert_eq!(shown["redirect_urls"][0], "https://a.example/");
+    let expected = serde_json::json!([
+        {"kind": "generated", "created_at": "2023-11-14T22:13:20Z", "expires_at": null, "last_used_at": null},
+    ]);
+    assert_eq!(shown["secrets"], expected);
 }
 
 #[tokio::test]
@@ -133,6 +142,59 @@ async fn a_rotated_secret_replaces_the_old_one() {
     let text = answer(&store, &format!("rotate-secret {id}")).await.unwrap();
     assert!(text.contains("cannot be shown again"), "{text}");
     assert_eq!(store.clients().await.unwrap()[0].secrets.len(), 1);
+}
+
+#[tokio::test]
+async fn an_overlap_leaves_the_old_secret_some_time() {
+    let store = a_store().await;
+    let added = json(&store, "add --customer % --secret-expires-in 90d --json").await;
+    let id = added["client_id"].as_str().unwrap();
+    json(&store, &format!("rotate-secret {id} --overlap 24h --expires-in 1h --json")).await;
+    let shown = json(&store, &format!("show {id} --json")).await;
+    let ends: Vec<_> = shown["secrets"].as_array().unwrap().iter().map(|secret| &secret["expires_at"]).collect();
+    assert_eq!(ends, ["2023-11-15T22:13:20Z", "2023-11-14T23:13:20Z"]);
+    let text = answer(&store, &format!("show {id}")).await.unwrap();
+    assert!(text.contains("ends 2023-11-15T22:13:20Z, last used never"), "{text}");
+}
+
+const HASH: &str = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+
+#[tokio::test]
+async fn credentials_from_elsewhere_are_taken_over_with_their_hash() {
+    let store = a_store().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hash");
+    std::fs::write(&file, HASH.to_owned() + "\n").unwrap();
+    let from_file = format!("import --id acme-1 --customer % --secret-hash {}", file.display());
+    assert_eq!(answer(&store, &from_file).await.unwrap(), "Client acme-1 is imported.\n");
+    let piped = "import --id acme-2 --customer % --introspect --secret-hash - --json";
+    answer_to(&store, piped, HASH).await.unwrap();
+    for client in store.clients().await.unwrap() {
+        assert!(matches!(&client.secrets[0].verifier, SecretVerifier::Argon2id(hash) if hash.as_str() == HASH));
+        assert_eq!(client.introspects == Introspects::All, client.id.as_str() == "acme-2");
+    }
+    let shown = answer(&store, "show acme-1").await.unwrap();
+    assert!(shown.contains("imported, made") && !shown.contains("argon2"), "{shown}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_imported_is_refused_and_not_echoed() {
+    let store = a_store().await;
+    let costly = HASH.replace("t=2", "t=99");
+    for (line, input, says) in [
+        ("import --id a --customer % --secret-hash -", "hunter2", "is not a PHC string of argon2id"),
+        ("import --id a --customer % --secret-hash -", "", "is not a PHC string of argon2id"),
+        ("import --id a --customer % --secret-hash -", costly.as_str(), "at most m=65536 (64 MiB), t=10 and p=4"),
+        ("import --id a --customer % --secret-hash /nonexistent", HASH, "cannot be read"),
+        ("import --id 'a b' --customer % --secret-hash -", HASH, "`a b` cannot be a client ID"),
+        ("import --id a --customer acme --secret-hash -", HASH, "is not a customer"),
+    ] {
+        let refused = answer_to(&store, line, input).await.unwrap_err().to_string();
+        assert!(refused.contains(says) && !refused.contains("hunter2"), "{line}: {refused}");
+    }
+    answer_to(&store, "import --id a --customer % --secret-hash -", HASH).await.unwrap();
+    let again = answer_to(&store, "import --id a --customer % --secret-hash -", HASH).await.unwrap_err();
+    assert_eq!(again.to_string(), "a client with the ID a is there already");
 }
 
 #[tokio::test]

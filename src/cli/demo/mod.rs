@@ -45,6 +45,8 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
         name: "demo".to_owned(),
         scope: "application application.read application.session".to_owned(),
         redirect_urls: Vec::new(),
+        introspect: false,
+        secret_expires_in: None,
     };
     let (client, secret) = store
         .block_on(async |store| client::create(new, &config.catalogue, store, Timestamp::now(), &actor()).await)?;

@@ -30,7 +30,10 @@ impl PostgresAddress {
     pub(super) async fn connect(&self) -> Result<PgPool, StoreError> {
         // A statement that hangs on a lock must not keep the next one from being tried.
         let limits = async |connection: &mut PgConnection| {
-            connection.execute("SET statement_timeout = '2s'; SET lock_timeout = '2s'").await.map(|_| ())
+            connection
+                .execute("SET statement_timeout = '2s'; SET lock_timeout = '2s'; SET client_min_messages = 'warning'")
+                .await
+                .map(|_| ())
         };
         let pool = PgPoolOptions::new()
             .max_connections(MOST_CONNECTIONS)

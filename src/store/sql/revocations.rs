@@ -1,7 +1,7 @@
 use super::engine::{Connection, Row};
 use crate::{
     domain::{ClientId, CustomerId, Timestamp, TokenId},
-    store::{Holder, RevocationNumber, RevokedHolder, RevokedToken, StoreError},
+    store::{Holder, LONGEST_LIFE, RevocationNumber, RevokedHolder, RevokedToken, StoreError},
 };
 
 /// Revokes one token. One that was revoked before gets a new number, so that every reader learns of the later end.
@@ -70,10 +70,6 @@ fn holder(row: &Row) -> Result<RevokedHolder, StoreError> {
     };
     Ok(RevokedHolder { holder, up_to: row.moment("up_to")? })
 }
-
-/// No token of ours lives longer, in seconds: the longest lifetime that can be configured (a day), the largest clock
-/// skew (five minutes), and a minute for clocks of other nodes.
-const LONGEST_LIFE: u64 = 86_400 + 300 + 60;
 
 /// So many rows are deleted at once: few enough that other changes need not wait long.
 const BATCH: i64 = 5_000;
