@@ -221,6 +221,7 @@ mod tests {
             application: None,
             token: None,
             key: KeyId::parse("key").unwrap(),
+            issued_at: None,
             not_before: None,
             expires_at: NOW.plus(3600),
         }

@@ -48,6 +48,8 @@ pub struct Principal {
     pub token: Option<TokenId>,
     /// The key that verified it.
     pub key: KeyId,
+    /// When it was issued (`iat`), if it says so.
+    pub issued_at: Option<Timestamp>,
     /// Valid from this moment on (`nbf`), if it says so.
     pub not_before: Option<Timestamp>,
     /// No longer valid from this moment on (`exp`).

@@ -72,6 +72,7 @@ mod tests {
             application: scopes.contains("session").then(|| ApplicationId::parse("ours").unwrap()),
             token: None,
             key: KeyId::parse("k").unwrap(),
+            issued_at: None,
             not_before: None,
             expires_at: Timestamp::from_seconds(10),
         }

@@ -37,6 +37,7 @@ pub(super) fn check(
         application,
         token: text(claims, "jti")?.map(TokenId::parse).transpose().map_err(|_| Reason::Claims)?,
         key: key.clone(),
+        issued_at,
         not_before,
         expires_at,
     })

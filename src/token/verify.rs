@@ -144,6 +144,7 @@ mod tests {
         assert_eq!(principal.customer.as_str(), "k");
         assert_eq!(principal.scope_text, "application");
         assert!(principal.scopes.contains(CATALOGUE.find("application.read").unwrap()));
+        assert_eq!(principal.issued_at, Some(NOW));
         assert_eq!(principal.expires_at, Timestamp::from_seconds(1_800_003_600));
         assert_eq!(&principal.key, KEY.id());
     }
@@ -213,6 +214,19 @@ mod tests {
         ] {
             assert!(CLAIMS.contains(from), "{from}");
             assert_eq!(verify_claims(|claims| claims.replace(from, to)).err(), expected, "{from} -> {to}");
+        }
+    }
+
+    #[test]
+    fn a_token_may_leave_out_when_it_was_issued() {
+        for (claim, expected) in [
+            (r#""iat":1800000000,"#, Some(1_800_000_000)),
+            (r#""iat":1799999999.9,"#, Some(1_799_999_999)),
+            (r#""iat":0,"#, Some(0)),
+            ("", None),
+        ] {
+            let principal = verify_claims(|claims| claims.replace(r#""iat":1800000000,"#, claim)).unwrap();
+            assert_eq!(principal.issued_at, expected.map(Timestamp::from_seconds), "{claim}");
         }
     }
 
