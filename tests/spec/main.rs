@@ -16,6 +16,10 @@
 //! | [`hygiene`] | 12: malformed requests and limits |
 //! | [`proxying`] | 1, 5, 12: bytes both ways, and upstreams that fail |
 //! | [`token_failures`] | 11: brute force at the token endpoint |
+//! | [`rotation`] | 7: a hundred key rotations under load |
+//! | [`faults`] | 8: the store locked, full, read-only, damaged |
+//! | [`endurance`] | 8: killed a hundred times under load |
+//! | [`timing`] | 2: an unknown client and a wrong secret take the same time |
 //! | [`corpora`] | the attack corpora, row by row |
 //! | [`clients`] | eight OAuth clients that other people wrote |
 //!
@@ -37,11 +41,15 @@ mod clients;
 mod corpora;
 mod decision;
 mod demo;
+mod endurance;
 mod errors;
+mod faults;
 mod headers;
 mod hygiene;
 mod proxying;
+mod rotation;
 mod session_tokens;
+mod timing;
 mod token_endpoint;
 mod token_failures;
 mod userinfo_and_metadata;

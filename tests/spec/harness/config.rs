@@ -27,6 +27,9 @@ pub struct Config {
     /// A server that the upstream group names instead of the recording ones.
     pub instead: Option<SocketAddr>,
     pub algorithm: &'static str,
+    /// Where the store is, and its key beside it.
+    pub store: String,
+    pub store_key: String,
     /// The scope of the client that exists before the gateway starts; none: an empty store.
     pub client: Option<&'static str>,
     /// Environment of the gateway process.
@@ -46,6 +49,8 @@ impl Default for Config {
             upstreams: 1,
             instead: None,
             algorithm: "ES256",
+            store: "sqlite:gateway.db".to_owned(),
+            store_key: "file:gateway.key".to_owned(),
             client: Some("application application.read application.session"),
             environment: Vec::new(),
             whole: None,
@@ -93,7 +98,8 @@ impl Config {
         let _ = write!(text, "issuer:\n  url: http://{public}\n  audience: applications-api\n");
         let _ = writeln!(text, "  algorithm: {}", self.algorithm);
         self.issuer.iter().for_each(|line| text += &format!("  {line}\n"));
-        text += "store: sqlite:gateway.db\nstore_key: file:gateway.key\nthreads: 2\nupstreams:\n  applications:\n";
+        let _ = writeln!(text, "store: {}\nstore_key: {}\nthreads: 2", self.store, self.store_key);
+        text += "upstreams:\n  applications:\n";
         let servers: Vec<String> = servers.iter().map(|server| format!("\"{server}\"")).collect();
         let _ = writeln!(text, "    servers: [{}]", servers.join(", "));
         if !self.timeouts.is_empty() {

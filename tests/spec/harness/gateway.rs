@@ -1,11 +1,11 @@
 use std::{
-    fs::{self, File},
+    fs::{self, OpenOptions},
     io,
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -24,6 +24,12 @@ pub struct Client {
 }
 
 impl Client {
+    /// The client that `client add --json` told of.
+    pub fn of(json: &Value) -> Self {
+        let text = |name: &str| json[name].as_str().unwrap_or_else(|| panic!("no {name}")).to_owned();
+        Self { id: text("client_id"), secret: text("client_secret") }
+    }
+
     pub fn basic(&self) -> String {
         basic(&self.id, &self.secret)
     }
@@ -38,6 +44,15 @@ pub struct Output {
 }
 
 impl Output {
+    /// A process that a signal ended has the code -1.
+    pub fn of(output: &std::process::Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     #[track_caller]
     pub fn assert_code(&self, code: i32) -> &Self {
         assert_eq!(self.code, code, "{self:#?}");
@@ -57,6 +72,9 @@ pub struct Gateway {
     pub admin: SocketAddr,
     pub upstreams: Vec<Upstream>,
     owner: Option<Client>,
+    environment: Vec<(String, String)>,
+    /// Keeps the ports of a gateway that was killed from everybody else on this machine.
+    reserved: Vec<socket2::Socket>,
 }
 
 impl Gateway {
@@ -86,9 +104,47 @@ impl Gateway {
         fs::write(folder.path().join("gateway.yaml"), config.yaml(public, admin, &servers)).unwrap();
         let owner = config.client.map(|scope| add_client(folder.path(), scope, &[]));
         let child = spawn(folder.path(), &config.environment);
-        let mut gateway = Self { child, folder, public, admin, upstreams, owner };
+        let environment = config.environment;
+        let mut gateway = Self { child, folder, public, admin, upstreams, owner, environment, reserved: Vec::new() };
         gateway.wait_until_ready()?;
         Ok(gateway)
+    }
+
+    /// Ends the process at once, as `kill -9` does.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        self.child.wait().unwrap();
+        if self.reserved.is_empty() {
+            self.reserved.extend([self.public, self.admin].map(reserve));
+        }
+    }
+
+    /// Starts the process again on the same file, folder and ports, without waiting for it. Its log goes on.
+    pub fn launch(&mut self) {
+        self.kill();
+        self.child = spawn(self.folder(), &self.environment);
+    }
+
+    /// Starts the process again and returns how long it took to become ready.
+    pub fn restart(&mut self) -> Duration {
+        let begin = Instant::now();
+        self.launch();
+        self.wait_until_ready().unwrap_or_else(|log| panic!("the gateway did not start again:\n{log}"));
+        begin.elapsed()
+    }
+
+    /// Starts the process again and expects that it does not serve; the log of this start alone.
+    pub fn restart_refused(&mut self) -> String {
+        self.kill();
+        let before = self.log_parts().map(|part| part.len());
+        self.launch();
+        let ended =
+            within(Duration::from_secs(20), || self.child.try_wait().unwrap().is_some() || is_ready(self.admin));
+        let status = self.child.try_wait().unwrap();
+        let [out, err] = self.log_parts();
+        let log = format!("{}{}", &out[before[0]..], &err[before[1]..]);
+        assert!(ended && status.is_some_and(|status| status.code() == Some(1)), "not refused: {status:?}\n{log}");
+        log
     }
 
     fn wait_until_ready(&mut self) -> Result<(), String> {
@@ -195,9 +251,18 @@ impl Gateway {
         run(self.folder(), arguments)
     }
 
+    /// Makes a client and does not wait until the gateway knows it.
+    pub fn add_client(&self, scope: &str) -> Client {
+        add_client(self.folder(), scope, &[])
+    }
+
     /// What the process has written to its standard output and error.
     pub fn log(&self) -> String {
-        ["stdout", "stderr"].map(|name| fs::read_to_string(self.folder().join(name)).unwrap_or_default()).concat()
+        self.log_parts().concat()
+    }
+
+    fn log_parts(&self) -> [String; 2] {
+        ["stdout", "stderr"].map(|name| fs::read_to_string(self.folder().join(name)).unwrap_or_default())
     }
 
     /// The access log line of the request with this ID.
@@ -241,17 +306,14 @@ pub fn session_form(application: &str) -> String {
 
 /// Runs `scopegate` with these arguments and its file in `folder`.
 pub fn run(folder: &Path, arguments: &[&str]) -> Output {
-    let output = Command::new(env!("CARGO_BIN_EXE_scopegate"))
-        .args(arguments)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary runs");
-    Output {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    Output::of(&command(folder, arguments).output().expect("the binary runs"))
+}
+
+/// `scopegate` with these arguments and its file in `folder`, not started yet.
+pub fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scopegate"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 fn add_client(folder: &Path, scope: &str, more: &[&str]) -> Client {
@@ -260,14 +322,22 @@ fn add_client(folder: &Path, scope: &str, more: &[&str]) -> Client {
     let output = run(folder, &arguments);
     output.assert_code(0);
     let json = output.json();
-    let text = |name: &str| json[name].as_str().unwrap_or_else(|| panic!("{name} in {json}")).to_owned();
-    assert_eq!(text("customer_id"), CUSTOMER);
-    assert_eq!(text("scope"), scope);
-    Client { id: text("client_id"), secret: text("client_secret") }
+    assert_eq!(json["customer_id"], CUSTOMER);
+    assert_eq!(json["scope"], scope);
+    Client::of(&json)
+}
+
+/// Takes an address without listening there: nobody is given it by chance, and who asks for it by name may have it.
+fn reserve(address: SocketAddr) -> socket2::Socket {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket
 }
 
 fn spawn(folder: &Path, environment: &[(String, String)]) -> Child {
-    let file = |name: &str| File::create(folder.join(name)).unwrap();
+    let file = |name: &str| OpenOptions::new().create(true).append(true).open(folder.join(name)).unwrap();
     Command::new(env!("CARGO_BIN_EXE_scopegate"))
         .args(["run", "-c"])
         .arg(folder.join("gateway.yaml"))

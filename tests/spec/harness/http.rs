@@ -1,5 +1,5 @@
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{IpAddr, Shutdown, SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
@@ -39,8 +39,11 @@ pub struct Connection {
 
 impl Connection {
     pub fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the listener accepts");
-        Self::of(stream, address)
+        Self::try_open(address).expect("the listener accepts")
+    }
+
+    pub fn try_open(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self::of(TcpStream::connect_timeout(&address, PATIENCE)?, address))
     }
 
     /// A connection whose own end has this address.

@@ -6,6 +6,8 @@ mod forge;
 mod gateway;
 mod http;
 mod keys;
+mod load;
+mod mount;
 mod reply;
 mod request;
 mod upstream;
@@ -18,9 +20,11 @@ use std::{
 
 pub use config::Config;
 pub use forge::{Forge, b64, b64_standard};
-pub use gateway::{Client, Gateway, Output, run};
+pub use gateway::{Client, Gateway, Output, command, run};
 pub use http::{Broken, Connection, Framing};
 pub use keys::stolen_key;
+pub use load::{Sender, meanwhile, under_load};
+pub use mount::Mounted;
 pub use reply::Reply;
 pub use request::{Request, basic, form_urlencode, percent_encode_all};
 pub use upstream::{Answer, Recorded, Upstream};
@@ -72,4 +76,11 @@ pub fn each_row<T>(rows: &[T], name: impl Fn(&T) -> String, check: impl Fn(&T)) 
         }
     }
     assert!(failed.is_empty(), "{} of {} rows failed (details above): {failed:#?}", failed.len(), rows.len());
+}
+
+/// A number below `end`, a fresh one each time.
+pub fn random_below(end: usize) -> usize {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let word = RandomState::new().build_hasher().finish();
+    usize::try_from(word % u64::try_from(end).unwrap()).unwrap()
 }
