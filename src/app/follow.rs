@@ -8,12 +8,15 @@ use super::{AppError, server::Targets, state::State, store::gateway};
 use crate::{
     admin::{Access, StoreHealth, Turn},
     domain::Timestamp,
-    store::{KeyPlan, Revision, Store, StoreError},
+    store::{KeyPlan, Revision, RevocationNumber, Store, StoreError},
+    trust::Trust,
 };
 
 /// What of the store is being served.
 pub(super) struct Served {
     pub(super) revision: Revision,
+    /// The single token that was revoked last.
+    pub(super) revoked: RevocationNumber,
     /// When another key should sign, without any change of the store.
     pub(super) settles_at: Option<Timestamp>,
     /// When the current key has signed for as long as the plan says.
@@ -22,8 +25,30 @@ pub(super) struct Served {
 
 impl Served {
     pub(super) fn of(revision: Revision, state: &State, plan: KeyPlan) -> Self {
-        let due = state.current_since.zip(plan.rotate_every).map(|(since, every)| since.plus(every));
-        Self { revision, settles_at: state.settles_at, rotation_due_at: due }
+        let revoked = RevocationNumber::default();
+        let mut served = Self { revision, revoked, settles_at: None, rotation_due_at: None };
+        served.follow(state, plan);
+        served
+    }
+
+    fn follow(&mut self, state: &State, plan: KeyPlan) {
+        self.settles_at = state.settles_at;
+        self.rotation_due_at = state.current_since.zip(plan.rotate_every).map(|(since, every)| since.plus(every));
+    }
+}
+
+/// Hands on the single tokens that were revoked after `seen`, part by part, and moves `seen` on.
+pub(super) async fn catch_up_on_tokens(
+    store: &Store,
+    trust: &Trust,
+    seen: &mut RevocationNumber,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    loop {
+        let tokens = store.revoked_tokens(*seen, now, PART).await?;
+        let Some(last) = tokens.last() else { return Ok(()) };
+        *seen = last.number;
+        trust.revoke_tokens(tokens.into_iter().map(|token| (token.id, token.until)), now);
     }
 }
 
@@ -53,15 +78,23 @@ impl Attended<'_> {
     async fn catch_up(&self, served: &mut Served) -> Result<(), AppError> {
         let (revision, now) = (self.store.revision().await?, Timestamp::now());
         let seen = served.revision;
+        // A store that has gone back was replaced by an older one: nothing that was seen of it counts.
+        let replaced = revision.number < seen.number;
+        if replaced {
+            served.revoked = RevocationNumber::default();
+        }
+        if replaced || revision.tokens != seen.tokens {
+            catch_up_on_tokens(self.store, &self.targets.trust, &mut served.revoked, now).await?;
+        }
         let settled = served.settles_at.is_some_and(|moment| moment <= now);
-        if settled || (revision.clients, revision.keys) != (seen.clients, seen.keys) {
-            let snapshot = self.store.snapshot(now).await?;
-            let revision = snapshot.revision;
-            let state = State::of(snapshot, &self.targets.catalogue, now)?;
-            *served = Served::of(revision, &state, self.targets.plan);
+        if replaced || settled || (revision.clients, revision.keys) != (seen.clients, seen.keys) {
+            let state = State::of(self.store.snapshot(now).await?, &self.targets.catalogue, now)?;
+            served.follow(&state, self.targets.plan);
             self.rotation_due_at.set(served.rotation_due_at);
             self.targets.serve(state);
         }
+        // What changed after the revision was read is read again next time.
+        served.revision = revision;
         Ok(())
     }
 
@@ -77,6 +110,7 @@ impl Attended<'_> {
             self.store.rotate_keys_if_due(self.targets.plan, now, &gateway()).await?;
         }
         while self.store.purge(now).await? {}
+        self.targets.trust.forget_ended(now);
         Ok(())
     }
 
@@ -103,6 +137,9 @@ fn note(health: &StoreHealth, access: Access, error: Option<&AppError>) {
         }
     }
 }
+
+/// So many revoked tokens are read at once.
+const PART: u32 = 10_000;
 
 /// How long the store is waited for.
 const PATIENCE: Duration = Duration::from_secs(3);

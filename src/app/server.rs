@@ -65,7 +65,7 @@ pub(super) struct Targets {
     pub(super) health: Arc<StoreHealth>,
     pub(super) catalogue: Arc<Catalogue>,
     issuer: Arc<Issuer>,
-    trust: Arc<Trust>,
+    pub(super) trust: Arc<Trust>,
     cache: Arc<TokenCache>,
     metrics: Arc<Metrics>,
 }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use super::AppError;
 use crate::{
-    domain::{Catalogue, ClientId, ScopeName, ScopeSet, Timestamp},
+    domain::{Catalogue, ClientId, CustomerId, ScopeName, ScopeSet, Timestamp},
     issuer::{self, Directory},
-    store::{self, ClientState, KeyState, Snapshot, StoredKey},
+    store::{self, ClientState, Holder, KeyState, Snapshot, StoredKey},
     token::SigningKey,
     trust::{Standing, TrustedKey},
 };
@@ -25,7 +25,7 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn of(snapshot: Snapshot, catalogue: &Catalogue, now: Timestamp) -> Result<Self, AppError> {
-        let Snapshot { revision: _, clients, revoked: _, keys, hashing_key } = snapshot;
+        let Snapshot { revision: _, clients, revoked, keys, hashing_key } = snapshot;
         let current = keys.iter().find(|key| key.state == KeyState::Current).ok_or(AppError::NoSigningKey)?;
         let current_since = current.current_since;
         let settles_at = Some(settled(current)).filter(|settled| now < *settled);
@@ -39,13 +39,15 @@ impl State {
                 signing_key = Some(key);
             }
         }
+        let ends: HashMap<Holder, Timestamp> = revoked.into_iter().map(|one| (one.holder, one.up_to)).collect();
         let clients: HashMap<ClientId, issuer::Client> = clients
             .into_iter()
             .filter(|client| client.state == ClientState::Enabled)
             .map(|client| (client.id.clone(), issuer_client(client, catalogue)))
             .collect();
         let end = |trusted: &TrustedKey| trusted.until.map(|until| (trusted.key.id().to_string(), until));
-        let enabled = clients.keys().map(|client| (client.clone(), None)).collect();
+        let enabled =
+            clients.iter().map(|(id, client)| (id.clone(), tokens_end(id, &client.customer, &ends))).collect();
         let directory = Directory {
             clients,
             hashing_key,
@@ -60,6 +62,12 @@ impl State {
     pub(super) fn is_without_clients(&self) -> bool {
         self.directory.clients.is_empty()
     }
+}
+
+/// The second up to which the client's tokens were revoked: its own, or all of its customer.
+fn tokens_end(client: &ClientId, customer: &CustomerId, ends: &HashMap<Holder, Timestamp>) -> Option<Timestamp> {
+    let holders = [Holder::Client(client.clone()), Holder::Customer(customer.clone())];
+    holders.iter().filter_map(|holder| ends.get(holder)).max().copied()
 }
 
 /// The key to sign with: the current one, once every node has had time to learn of it; until then the one before it,

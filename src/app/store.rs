@@ -6,7 +6,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{
     AppError,
-    follow::{Served, follow},
+    follow::{Served, catch_up_on_tokens, follow},
     server::Targets,
     state::State,
 };
@@ -48,6 +48,13 @@ impl OpenStore {
             let state = State::of(snapshot, &config.catalogue, now)?;
             Ok((Served::of(revision, &state, key_plan(config)), state))
         })
+    }
+
+    /// Hands the single tokens that were revoked so far to `targets`.
+    pub(super) fn catch_up_on_tokens(&self, targets: &Targets, served: &mut Served) -> Result<(), AppError> {
+        let now = Timestamp::now();
+        let caught_up = catch_up_on_tokens(&self.store, &targets.trust, &mut served.revoked, now);
+        Ok(self.runtime.block_on(caught_up)?)
     }
 
     /// From now on hands every change to `targets`, on a thread of its own.

@@ -10,8 +10,11 @@ use crate::store::{StoreError, private_file};
 
 /// Connections to the file at `path`, which is made if missing.
 pub(super) async fn file(path: &Path) -> Result<SqlitePool, StoreError> {
-    if !path.exists() {
-        create(path).await?;
+    match path.metadata() {
+        // Ours are never empty: this one was emptied, and to begin anew in it would bury what is in a backup.
+        Ok(file) if file.len() == 0 => return Err(unavailable(path, &"it is empty: restore it, or remove it")),
+        Ok(_) => {}
+        Err(_) => create(path).await?,
     }
     let pool = SqlitePoolOptions::new().max_connections(4).acquire_timeout(BUSY_TIMEOUT * 2);
     pool.connect_with(file_options(path)).await.map_err(|error| unavailable(path, &error))
@@ -60,7 +63,7 @@ fn file_options(path: &Path) -> SqliteConnectOptions {
     options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
 }
 
-fn unavailable(path: &Path, error: &dyn std::error::Error) -> StoreError {
+fn unavailable(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Unavailable(format!("{}: {error}", path.display()))
 }
 
