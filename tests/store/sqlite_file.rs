@@ -250,6 +250,34 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
 }
 
 #[tokio::test]
+async fn a_store_opens_and_is_read_while_somebody_else_writes() {
+    let shared = Shared::new();
+    let store = shared.open().await;
+    store.ensure_keys(PLAN, NOW, &actor()).await.unwrap();
+    let options = SqliteConnectOptions::new().filename(&shared.path);
+    let mut writer = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut writer).await.unwrap();
+    let opened = tokio::time::timeout(std::time::Duration::from_secs(2), async {
+        let second = shared.open().await;
+        second.ensure_keys(PLAN, NOW, &actor()).await.unwrap();
+        second.snapshot(NOW).await.unwrap().keys.len()
+    });
+    assert_eq!(opened.await.expect("nobody waits for the writer"), 2);
+}
+
+#[tokio::test]
+async fn an_emptied_file_is_refused() {
+    let shared = Shared::new();
+    drop(shared.open().await);
+    for name in ["store.db-wal", "store.db-shm"] {
+        let _ = fs::remove_file(shared.path.with_file_name(name));
+    }
+    fs::write(&shared.path, b"").unwrap();
+    let refused = shared.refusal(&shared.sealing).await;
+    assert!(matches!(&refused, StoreError::Unavailable(text) if text.contains("it is empty")), "{refused}");
+}
+
+#[tokio::test]
 async fn files_are_for_their_owner_only() {
     let shared = Shared::new();
     let store = shared.open().await;

@@ -10,12 +10,12 @@ use crate::{
 /// Every client, oldest first.
 pub(super) async fn all(connection: &mut Connection) -> Result<Vec<Client>, StoreError> {
     let mut secrets = secrets::all(connection).await?;
-    let rows = connection.rows("SELECT * FROM clients ORDER BY number", &[]).await?;
+    let rows = connection.rows(ALL, &[]).await?;
     rows.iter().map(|row| client(row, secrets.remove(row.text("id")?).unwrap_or_default())).collect()
 }
 
 pub(super) async fn one(connection: &mut Connection, id: &ClientId) -> Result<Client, StoreError> {
-    let row = connection.row("SELECT * FROM clients WHERE id = $1", &[id.as_str().into()]).await?;
+    let row = connection.row(ONE, &[id.as_str().into()]).await?;
     let row = row.ok_or_else(|| StoreError::NoSuchClient(id.clone()))?;
     client(&row, secrets::of(connection, id).await?)
 }
@@ -90,3 +90,9 @@ fn client(row: &Row, secrets: Vec<Secret>) -> Result<Client, StoreError> {
 fn corrupt(row: &Row, column: &str) -> StoreError {
     StoreError::Corrupt(format!("the {column} of client {:?}", row.text("id").unwrap_or_default()))
 }
+
+// Columns are named wherever rows are read: a migration by another process must not change what a statement yields.
+const ALL: &str = "SELECT id, customer, name, scopes, redirect_urls, state, introspects, created_at \
+                   FROM clients ORDER BY number";
+const ONE: &str = "SELECT id, customer, name, scopes, redirect_urls, state, introspects, created_at \
+                   FROM clients WHERE id = $1";

@@ -96,7 +96,9 @@ async fn generate(algorithm: Algorithm) -> (KeyId, PrivateKey) {
 }
 
 async fn rows(connection: &mut Connection) -> Result<Vec<Row>, StoreError> {
-    connection.rows("SELECT * FROM signing_keys ORDER BY number DESC", &[]).await
+    let sql = "SELECT id, algorithm, state, until, created_at, current_since, sealed \
+               FROM signing_keys ORDER BY number DESC";
+    connection.rows(sql, &[]).await
 }
 
 fn stored_key(row: &Row, sealing: &Sealing) -> Result<StoredKey, StoreError> {

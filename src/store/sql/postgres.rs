@@ -64,6 +64,13 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), StoreEr
     Ok(MIGRATIONS.run_direct(None, connection, false).await?)
 }
 
+/// Yields a row if a migration was ever made.
+pub(super) const FIND_MIGRATIONS: &str = "SELECT 1 WHERE to_regclass('_sqlx_migrations') IS NOT NULL";
+
+pub(super) fn newest_migration() -> Option<i64> {
+    MIGRATIONS.iter().map(|migration| migration.version).max()
+}
+
 /// How one hears of changes that others made.
 #[derive(Clone)]
 pub(super) enum Source {

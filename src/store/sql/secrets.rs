@@ -8,13 +8,12 @@ use crate::{
 
 /// Every secret by its client, oldest first.
 pub(super) async fn all(connection: &mut Connection) -> Result<HashMap<String, Vec<Secret>>, StoreError> {
-    by_client(&connection.rows("SELECT * FROM secrets ORDER BY number", &[]).await?)
+    by_client(&connection.rows(ALL, &[]).await?)
 }
 
 /// The secrets of one client, oldest first.
 pub(super) async fn of(connection: &mut Connection, client: &ClientId) -> Result<Vec<Secret>, StoreError> {
-    let sql = "SELECT * FROM secrets WHERE client = $1 ORDER BY number";
-    let rows = connection.rows(sql, &[client.as_str().into()]).await?;
+    let rows = connection.rows(OF_CLIENT, &[client.as_str().into()]).await?;
     rows.iter().map(secret).collect()
 }
 
@@ -102,6 +101,11 @@ fn secret(row: &Row) -> Result<Secret, StoreError> {
         last_used_at: row.moment_if_any("last_used_at")?,
     })
 }
+
+const ALL: &str =
+    "SELECT number, client, kind, hash, created_at, expires_at, last_used_at FROM secrets ORDER BY number";
+const OF_CLIENT: &str = "SELECT number, client, kind, hash, created_at, expires_at, last_used_at \
+                         FROM secrets WHERE client = $1 ORDER BY number";
 
 const KEYED: &str = "keyed";
 const ARGON2ID: &str = "argon2id";

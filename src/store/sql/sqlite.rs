@@ -37,6 +37,13 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Sto
     Ok(MIGRATIONS.run_direct(None, connection, false).await?)
 }
 
+/// Yields a row if a migration was ever made.
+pub(super) const FIND_MIGRATIONS: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+
+pub(super) fn newest_migration() -> Option<i64> {
+    MIGRATIONS.iter().map(|migration| migration.version).max()
+}
+
 async fn refuse_other_programs(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let sql = "SELECT count(*), count(*) FILTER (WHERE name = '_sqlx_migrations') FROM sqlite_schema";
     let (tables, ours): (i64, i64) = sqlx::query_as(sql).fetch_one(connection).await?;
