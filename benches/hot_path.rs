@@ -41,7 +41,7 @@ fn token(key: &SigningKey, session: Option<&SessionClaims>) -> String {
 fn trust(key: &SigningKey) -> Trust {
     let trust = Trust::new("https://api.example.com".into(), "applications-api".into(), 30, Arc::default());
     let keys = vec![TrustedKey { key: key.public().clone(), until: None }];
-    trust.replace(Standing { keys, clients: [client()].into_iter().collect() });
+    trust.replace(Standing { keys, clients: [(client(), None)].into_iter().collect() });
     trust
 }
 
@@ -127,6 +127,24 @@ fn cache_hit(criterion: &mut Criterion) {
     criterion.bench_function("cache/hit", |bencher| bencher.iter(ask));
 }
 
+/// Each principal in turn asks for a token ID of its own, so that nothing of the tables is at hand by chance.
+fn recheck(criterion: &mut Criterion) {
+    let id = |number: usize| TokenId::parse(&format!("{number:022}")).expect("visible ASCII");
+    let key = SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).expect("a fresh key");
+    for count in [0, 1_000_000] {
+        let trust = trust(&key);
+        let principal = trust.verify(token(&key, None).as_bytes(), NOW).expect("the token is good");
+        trust.revoke_tokens((0..count).map(|number| (id(number), principal.expires_at)), NOW);
+        let good = |number| Principal { token: Some(id(count + number)), ..principal.clone() };
+        let principals: Vec<Principal> = (0..1 << 16).map(good).collect();
+        let mut next = principals.iter().cycle();
+        criterion.bench_function(&format!("recheck/with {count} revoked tokens"), |bencher| {
+            bencher
+                .iter(|| trust.recheck(black_box(next.next().expect("a cycle has no end")), NOW).expect("it stands"));
+        });
+    }
+}
+
 fn decision(criterion: &mut Criterion) {
     let key = SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).expect("a fresh key");
     let catalogue = Catalogue::default();
@@ -158,5 +176,5 @@ fn tokens(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, head, routes, bearer_parse, cache_hit, decision, tokens);
+criterion_group!(benches, head, routes, bearer_parse, cache_hit, recheck, decision, tokens);
 criterion_main!(benches);

@@ -41,7 +41,7 @@ impl State {
             .map(|client| (client.id.clone(), issuer_client(client, catalogue)))
             .collect();
         let end = |trusted: &TrustedKey| trusted.until.map(|until| (trusted.key.id().to_string(), until));
-        let enabled = clients.keys().cloned().collect();
+        let enabled = clients.keys().map(|client| (client.clone(), None)).collect();
         let directory = Directory {
             clients,
             hashing_key,

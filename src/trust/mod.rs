@@ -1,14 +1,18 @@
 //! Which keys a token is tried against, and whether what was verified still stands.
 //!
 //! For now there is one issuer, our own; its keys and clients are replaced as a whole when the store changes.
+//! Revoked token IDs may be a million and are added to instead.
 
-use std::{collections::HashSet, sync::Arc};
+mod revocations;
+
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 
+use self::revocations::Revocations;
 use crate::{
-    domain::{Catalogue, ClientId, KeyId, Principal, Reason, Timestamp},
+    domain::{Catalogue, ClientId, KeyId, Principal, Reason, Timestamp, TokenId},
     token::{Expectations, Unverified, VerifyingKey, check_times},
 };
 
@@ -26,8 +30,9 @@ pub struct TrustedKey {
 pub struct Standing {
     /// Every key that is published or not yet dead.
     pub keys: Vec<TrustedKey>,
-    /// Every client that may act.
-    pub clients: HashSet<ClientId, RandomState>,
+    /// Every client that may act. Of a client with a moment, tokens issued up to and including that second are revoked:
+    /// by client, by its customer, or because it was disabled once.
+    pub clients: HashMap<ClientId, Option<Timestamp>, RandomState>,
 }
 
 /// Verifies tokens of our own issuer.
@@ -38,12 +43,14 @@ pub struct Trust {
     clock_skew: u64,
     catalogue: Arc<Catalogue>,
     standing: ArcSwap<Standing>,
+    revocations: Revocations,
 }
 
 impl Trust {
     /// Trusts `issuer`'s tokens for `audience`, with clocks up to `clock_skew` seconds apart.
     pub fn new(issuer: String, audience: String, clock_skew: u64, catalogue: Arc<Catalogue>) -> Self {
-        Self { issuer, audience, clock_skew, catalogue, standing: ArcSwap::default() }
+        let (standing, revocations) = (ArcSwap::default(), Revocations::default());
+        Self { issuer, audience, clock_skew, catalogue, standing, revocations }
     }
 
     /// From now on judges by `standing`.
@@ -62,21 +69,50 @@ impl Trust {
         let expected =
             Expectations { audience: &self.audience, clock_skew: self.clock_skew, catalogue: &self.catalogue };
         let principal = unverified.verify(key, &expected, now)?;
-        standing.check(&principal)?;
+        self.check_revoked(&standing, &principal)?;
         Ok(principal)
     }
 
-    /// Whether a principal verified earlier still stands: its times, its key, its client. Made on every cache hit.
+    /// Whether a principal verified earlier still stands: its times, its key, its client, its own revocation. Made on
+    /// every cache hit.
     pub fn recheck(&self, principal: &Principal, now: Timestamp) -> Result<(), Reason> {
         check_times(principal, self.clock_skew, now)?;
         let standing = self.standing.load();
         standing.key(&principal.key, now).ok_or(Reason::UnknownKey)?;
-        standing.check(principal)
+        self.check_revoked(&standing, principal)
+    }
+
+    /// From now on refuses the tokens with these IDs, each of which expires (`exp`) at the moment beside it.
+    ///
+    /// What is revoked already may be given again. The IDs are read one by one and not kept, so a long list can be
+    /// streamed; a list costs less than its IDs one at a time.
+    pub fn revoke_tokens(&self, revoked: impl IntoIterator<Item = (TokenId, Timestamp)>, now: Timestamp) {
+        self.revocations.add(revoked, self.forgotten_at(now));
+    }
+
+    /// Frees the memory of revoked tokens that have expired. Revocations do that too, now and then.
+    pub fn forget_ended(&self, now: Timestamp) {
+        self.revocations.forget_ended(self.forgotten_at(now));
+    }
+
+    /// How many token IDs are kept as revoked. One that was revoked again for longer may count twice for a while.
+    pub fn revoked_tokens(&self) -> usize {
+        self.revocations.len()
     }
 
     /// Seconds that an expired token is still accepted.
     pub const fn clock_skew(&self) -> u64 {
         self.clock_skew
+    }
+
+    /// What expired up to this moment is refused for its time, whether it was revoked or not.
+    fn forgotten_at(&self, now: Timestamp) -> Timestamp {
+        now.minus(self.clock_skew)
+    }
+
+    fn check_revoked(&self, standing: &Standing, principal: &Principal) -> Result<(), Reason> {
+        let revoked = || principal.token.as_ref().is_some_and(|token| self.revocations.contains(token));
+        if standing.ends(principal) || revoked() { Err(Reason::Revoked) } else { Ok(()) }
     }
 }
 
@@ -86,8 +122,11 @@ impl Standing {
         trusted.until.is_none_or(|until| now < until).then_some(&trusted.key)
     }
 
-    fn check(&self, principal: &Principal) -> Result<(), Reason> {
-        if self.clients.contains(&principal.client) { Ok(()) } else { Err(Reason::Revoked) }
+    /// Whether the principal's client may not act, or not with tokens as old as this. One that does not say when it was
+    /// issued counts as older than any revocation.
+    fn ends(&self, principal: &Principal) -> bool {
+        let Some(client) = self.clients.get(&principal.client) else { return true };
+        client.is_some_and(|revoked| principal.issued_at.is_none_or(|issued| issued <= revoked))
     }
 }
 
@@ -95,7 +134,7 @@ impl Standing {
 mod tests {
     use super::*;
     use crate::{
-        domain::{CustomerId, TokenId},
+        domain::CustomerId,
         token::{Algorithm, Grant, PrivateKey, SigningKey, issue},
     };
 
@@ -125,7 +164,7 @@ mod tests {
 
     fn standing(key: &SigningKey, until: Option<Timestamp>, clients: &[ClientId]) -> Standing {
         let keys = vec![TrustedKey { key: key.public().clone(), until }];
-        Standing { keys, clients: clients.iter().cloned().collect() }
+        Standing { keys, clients: clients.iter().map(|client| (client.clone(), None)).collect() }
     }
 
     #[test]
@@ -158,5 +197,77 @@ mod tests {
         let elsewhere = Trust::new("https://other".to_owned(), "api".to_owned(), 30, Arc::default());
         elsewhere.replace(standing(&key, None, &[client()]));
         assert_eq!(elsewhere.verify(&token(&key), NOW), Err(Reason::Issuer));
+    }
+    #[test]
+    fn revoking_a_client_ends_its_tokens_up_to_that_second() {
+        let key = SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).unwrap();
+        let trust = trust();
+        trust.replace(standing(&key, None, &[client()]));
+        let dated = trust.verify(&token(&key), NOW).unwrap();
+        let undated = Principal { issued_at: None, ..dated.clone() };
+        for (revoked, of_dated, of_undated) in [
+            (None, Ok(()), Ok(())),
+            (Some(NOW.minus(1)), Ok(()), Err(Reason::Revoked)),
+            (Some(NOW), Err(Reason::Revoked), Err(Reason::Revoked)),
+            (Some(NOW.plus(1)), Err(Reason::Revoked), Err(Reason::Revoked)),
+        ] {
+            trust.replace(Standing {
+                clients: [(client(), revoked)].into_iter().collect(),
+                ..standing(&key, None, &[])
+            });
+            assert_eq!(trust.recheck(&dated, NOW), of_dated, "{revoked:?}");
+            assert_eq!(trust.recheck(&undated, NOW), of_undated, "{revoked:?}");
+            assert_eq!(trust.verify(&token(&key), NOW).map(|_| ()), of_dated, "{revoked:?}");
+        }
+    }
+
+    #[test]
+    fn a_revoked_token_is_refused_for_as_long_as_it_could_be_used() {
+        let key = SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).unwrap();
+        let trust = trust();
+        trust.replace(standing(&key, None, &[client()]));
+        let revoked = trust.verify(&token(&key), NOW).unwrap();
+        let other = Principal { token: Some(TokenId::parse("other").unwrap()), ..revoked.clone() };
+        let nameless = Principal { token: None, ..revoked.clone() };
+        trust.revoke_tokens([(TokenId::parse("jti").unwrap(), revoked.expires_at)], NOW);
+        for (now, of_revoked, of_others, kept) in [
+            (NOW, Err(Reason::Revoked), Ok(()), 1),
+            (NOW.plus(89), Err(Reason::Revoked), Ok(()), 1),
+            (NOW.plus(90), Err(Reason::Expired), Err(Reason::Expired), 0),
+        ] {
+            trust.forget_ended(now);
+            assert_eq!(trust.recheck(&revoked, now), of_revoked);
+            assert_eq!(trust.verify(&token(&key), now).map(|_| ()), of_revoked);
+            assert_eq!(trust.recheck(&other, now), of_others);
+            assert_eq!(trust.recheck(&nameless, now), of_others);
+            assert_eq!(trust.revoked_tokens(), kept);
+        }
+    }
+
+    #[test]
+    fn time_and_key_are_judged_before_revocation() {
+        let key = SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).unwrap();
+        let trust = trust();
+        trust.replace(standing(&key, None, &[client()]));
+        let principal = trust.verify(&token(&key), NOW).unwrap();
+        trust.revoke_tokens([(TokenId::parse("jti").unwrap(), principal.expires_at)], NOW);
+        for (standing, now, expected) in [
+            (standing(&key, None, &[client()]), NOW.plus(90), Reason::Expired),
+            (standing(&key, Some(NOW), &[client()]), NOW, Reason::UnknownKey),
+            (standing(&key, None, &[]), NOW, Reason::Revoked),
+            (standing(&key, None, &[client()]), NOW, Reason::Revoked),
+        ] {
+            trust.replace(standing);
+            assert_eq!(trust.recheck(&principal, now), Err(expected));
+            assert_eq!(trust.verify(&token(&key), now), Err(expected));
+        }
+    }
+
+    #[test]
+    fn a_debug_text_names_no_revoked_token() {
+        let trust = trust();
+        trust.revoke_tokens([(TokenId::parse("telltale").unwrap(), NOW.plus(60))], NOW);
+        let text = format!("{trust:?}");
+        assert!(text.contains("Revocations { tokens: 1, .. }") && !text.contains("telltale"), "{text}");
     }
 }

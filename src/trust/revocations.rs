@@ -1,0 +1,389 @@
+//! The set of revoked token IDs: asked on every request, changed now and then.
+//!
+//! Nobody who asks takes a lock. The set is two immutable sorted tables behind one pointer: a large one, and a small
+//! one with what came since. A revocation copies the small table; only when that has outgrown its share of the large one
+//! are the two made into a new large one, so that a million revoked tokens do not make the next one dear.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+
+use crate::domain::{Timestamp, TokenId};
+
+/// Revoked token IDs, each kept until its token has expired by itself.
+///
+/// An entry takes 21 bytes, index included. While a new large table is made the old one is still there, and the sort
+/// takes half of it again: the peak is two and a half times as much, plus the 20 bytes of each ID that is being added.
+/// The allocator may hold on to what was freed; `tests/revocations.rs` bounds what the process takes for a million.
+pub(super) struct Revocations {
+    hashers: [RandomState; 2],
+    tables: ArcSwap<Tables>,
+}
+
+impl Revocations {
+    /// Whether `token` is revoked. Where nothing is, that costs one load and one branch.
+    pub(super) fn contains(&self, token: &TokenId) -> bool {
+        let tables = self.tables.load();
+        tables.len() > 0 && tables.contains(self.digest(token))
+    }
+
+    /// Adds tokens, each with the moment from which it need not be remembered. What is known already changes nothing.
+    pub(super) fn add(&self, revoked: impl IntoIterator<Item = (TokenId, Timestamp)>, now: Timestamp) {
+        let entry = |(token, until)| Entry::new(self.digest(&token), until);
+        let added: Vec<Entry> = revoked.into_iter().map(entry).collect();
+        self.tables.rcu(|tables| Tables::with(tables, &added, now));
+    }
+
+    /// Gives back the memory of tokens that need not be remembered any longer.
+    pub(super) fn forget_ended(&self, now: Timestamp) {
+        self.tables.rcu(|tables| Tables::without_ended(tables, now));
+    }
+
+    /// How many are kept. One that was revoked again for longer may count twice for a while.
+    pub(super) fn len(&self) -> usize {
+        self.tables.load().len()
+    }
+
+    /// The token ID's digest under keys of this process, so that nobody outside can choose two IDs that collide.
+    ///
+    /// A collision could only refuse a token that nobody revoked, never let a revoked one pass. With a million revoked
+    /// tokens that happens to one good token in 2^108.
+    fn digest(&self, token: &TokenId) -> Digest {
+        let [left, right] = &self.hashers;
+        let halves = [left, right].map(|hasher| hasher.hash_one(token.as_bytes()));
+        (u128::from(halves[0]) << 64 | u128::from(halves[1])).to_be_bytes()
+    }
+}
+
+impl Default for Revocations {
+    fn default() -> Self {
+        Self { hashers: [RandomState::new(), RandomState::new()], tables: ArcSwap::default() }
+    }
+}
+
+impl fmt::Debug for Revocations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revocations").field("tokens", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// What is revoked at one moment.
+#[derive(Default)]
+struct Tables {
+    base: Arc<Table>,
+    recent: Table,
+}
+
+impl Tables {
+    fn len(&self) -> usize {
+        self.base.entries.len() + self.recent.entries.len()
+    }
+
+    fn contains(&self, digest: Digest) -> bool {
+        self.base.find(digest).is_some() || self.recent.find(digest).is_some()
+    }
+
+    fn with(this: &Arc<Self>, added: &[Entry], now: Timestamp) -> Arc<Self> {
+        let news = || added.iter().filter(|entry| entry.lasts(now) && !this.covers(entry));
+        let count = news().count();
+        if count == 0 {
+            return Arc::clone(this);
+        }
+        let recent = || this.recent.entries.iter().chain(news());
+        let few = this.recent.entries.len() + count;
+        if few <= most_recent(this.base.entries.len()) {
+            return Arc::new(Self { base: Arc::clone(&this.base), recent: Table::new(recent(), few, now) });
+        }
+        let everything = this.base.entries.iter().chain(recent());
+        Arc::new(Self { base: Arc::new(Table::new(everything, this.len() + count, now)), recent: Table::default() })
+    }
+
+    fn without_ended(this: &Arc<Self>, now: Timestamp) -> Arc<Self> {
+        let everything = || this.base.entries.iter().chain(&this.recent.entries);
+        if everything().all(|entry| entry.lasts(now)) {
+            return Arc::clone(this);
+        }
+        let base = Table::new(everything(), this.len(), now);
+        Arc::new(Self { base: Arc::new(base), recent: Table::default() })
+    }
+
+    /// Whether `entry` is here, for as long or longer.
+    fn covers(&self, entry: &Entry) -> bool {
+        let covers = |table: &Table| table.find(entry.digest).is_some_and(|known| known.until >= entry.until);
+        covers(&self.base) || covers(&self.recent)
+    }
+}
+
+/// Entries in the order of their digests.
+#[derive(Default)]
+struct Table {
+    entries: Box<[Entry]>,
+    /// Where the entries of each bucket start, by the first bits of the digest, and where the last ones end.
+    starts: Box<[usize]>,
+}
+
+impl Table {
+    /// A table of those of `entries` that last; there are at most `most`.
+    fn new<'e>(entries: impl Iterator<Item = &'e Entry>, most: usize, now: Timestamp) -> Self {
+        let mut lasting = Vec::with_capacity(most);
+        lasting.extend(entries.filter(|entry| entry.lasts(now)).copied());
+        // What is here was sorted before, and this sort finds out: it merges the runs.
+        lasting.sort();
+        lasting.dedup_by(|later, kept| {
+            let same = later.digest == kept.digest;
+            if same {
+                kept.until = later.until;
+            }
+            same
+        });
+        let entries = lasting.into_boxed_slice();
+        Self { starts: starts(&entries), entries }
+    }
+
+    fn find(&self, digest: Digest) -> Option<&Entry> {
+        let bits = self.starts.len().checked_sub(1)?.checked_ilog2()?;
+        let bucket = bucket(digest, bits);
+        self.entries[self.starts[bucket]..self.starts[bucket + 1]].iter().find(|entry| entry.digest == digest)
+    }
+}
+
+/// A revoked token.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    digest: Digest,
+    /// Seconds since the epoch, which last until 2106; [`FOREVER`] stands for everything later.
+    until: u32,
+}
+
+impl Entry {
+    fn new(digest: Digest, until: Timestamp) -> Self {
+        Self { digest, until: u32::try_from(until.seconds()).unwrap_or(FOREVER) }
+    }
+
+    fn lasts(&self, now: Timestamp) -> bool {
+        self.until == FOREVER || now.seconds() < u64::from(self.until)
+    }
+}
+
+const FOREVER: u32 = u32::MAX;
+
+/// A keyed digest of a token ID, as bytes so that an entry needs no padding.
+type Digest = [u8; 16];
+
+/// Digests spread evenly, so their first bits say nearly where an entry is: among the about eight of its bucket.
+fn starts(entries: &[Entry]) -> Box<[usize]> {
+    if entries.is_empty() {
+        return Box::default();
+    }
+    let bits = (entries.len() / BUCKET).checked_ilog2().unwrap_or(0).min(MOST_BITS);
+    let mut starts = Vec::with_capacity((1 << bits) + 1);
+    for (place, entry) in entries.iter().enumerate() {
+        while starts.len() <= bucket(entry.digest, bits) {
+            starts.push(place);
+        }
+    }
+    starts.resize((1 << bits) + 1, entries.len());
+    starts.into_boxed_slice()
+}
+
+/// The first `bits` bits of `digest`, at most [`MOST_BITS`].
+fn bucket(digest: Digest, bits: u32) -> usize {
+    let [first, second, third, fourth, ..] = digest;
+    (u32::from_be_bytes([first, second, third, fourth]) >> 1 >> (MOST_BITS - bits)) as usize
+}
+
+/// How many entries the recent table holds at most beside a base of `base`.
+fn most_recent(base: usize) -> usize {
+    (base / 16).max(1024)
+}
+
+const BUCKET: usize = 8;
+const MOST_BITS: u32 = 31;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
+
+    fn id(number: u32) -> TokenId {
+        TokenId::parse(&format!("token-{number}")).unwrap()
+    }
+
+    fn revoked(numbers: impl IntoIterator<Item = u32>, until: Timestamp) -> Vec<(TokenId, Timestamp)> {
+        numbers.into_iter().map(|number| (id(number), until)).collect()
+    }
+
+    /// How many entries are in the base and in the recent table.
+    fn sizes(revocations: &Revocations) -> (usize, usize) {
+        let tables = revocations.tables.load();
+        (tables.base.entries.len(), tables.recent.entries.len())
+    }
+
+    #[test]
+    fn every_revoked_token_is_found_and_no_other_at_any_size() {
+        for size in [0, 1, 2, 7, 8, 9, 15, 16, 17, 1024, 1025, 20_000] {
+            let revocations = Revocations::default();
+            revocations.add(revoked(0..size, NOW.plus(1)), NOW);
+            assert!((0..size).all(|number| revocations.contains(&id(number))), "{size}");
+            assert!((size..size + 1000).all(|number| !revocations.contains(&id(number))), "{size}");
+            assert_eq!(revocations.len(), size as usize);
+        }
+    }
+
+    #[test]
+    fn a_new_revocation_does_not_touch_the_large_table_until_it_has_outgrown_its_share() {
+        let revocations = Revocations::default();
+        let until = NOW.plus(60);
+        revocations.add(revoked(0..32_000, until), NOW);
+        assert_eq!(sizes(&revocations), (32_000, 0));
+        let base = Arc::clone(&revocations.tables.load().base);
+        for number in 32_000..34_000 {
+            revocations.add(revoked([number], until), NOW);
+        }
+        assert_eq!(sizes(&revocations), (32_000, 2000));
+        assert!(Arc::ptr_eq(&base, &revocations.tables.load().base));
+        revocations.add(revoked([34_000], until), NOW);
+        assert_eq!(sizes(&revocations), (34_001, 0));
+        assert!((0..=34_000).all(|number| revocations.contains(&id(number))));
+    }
+
+    #[test]
+    fn what_is_known_already_or_has_ended_changes_nothing() {
+        for size in [10, 5000] {
+            let revocations = Revocations::default();
+            revocations.add(revoked(0..size, NOW.plus(60)), NOW);
+            let before = Arc::clone(&revocations.tables.load());
+            revocations.add(revoked(0..size, NOW.plus(60)), NOW);
+            revocations.add(revoked(0..size, NOW.plus(59)), NOW);
+            revocations.add(revoked([size], NOW), NOW);
+            revocations.add([], NOW);
+            revocations.forget_ended(NOW.plus(59));
+            assert!(Arc::ptr_eq(&before, &revocations.tables.load()), "{size}");
+        }
+    }
+
+    #[test]
+    fn a_token_revoked_twice_is_kept_for_the_longer_time() {
+        for size in [1, 5000] {
+            for ends in [[5, 9], [9, 5]] {
+                let revocations = Revocations::default();
+                for end in ends {
+                    revocations.add(revoked(0..size, NOW.plus(end)), NOW);
+                }
+                revocations.forget_ended(NOW.plus(8));
+                assert!(revocations.contains(&id(0)), "{size} {ends:?}");
+                assert_eq!(revocations.len(), size as usize, "{size} {ends:?}");
+                revocations.forget_ended(NOW.plus(9));
+                assert_eq!(revocations.len(), 0, "{size} {ends:?}");
+            }
+        }
+        let revocations = Revocations::default();
+        revocations.add([(id(0), NOW.plus(5)), (id(0), NOW.plus(9)), (id(0), NOW.plus(7))], NOW);
+        revocations.forget_ended(NOW.plus(8));
+        assert_eq!((revocations.contains(&id(0)), revocations.len()), (true, 1));
+    }
+
+    #[test]
+    fn an_end_that_does_not_fit_is_never_reached() {
+        let last = Timestamp::from_seconds(u64::from(u32::MAX));
+        for (until, now, kept) in [
+            (last.minus(1), last.minus(2), 1),
+            (last.minus(1), last.minus(1), 0),
+            (last, last.plus(1), 1),
+            (last.plus(1), last, 1),
+            (Timestamp::from_seconds(u64::MAX), Timestamp::from_seconds(u64::MAX), 1),
+        ] {
+            let revocations = Revocations::default();
+            revocations.add(revoked([0], until), NOW);
+            revocations.forget_ended(now);
+            assert_eq!(revocations.len(), kept, "{until} {now}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_lost_among_several_writers_and_readers_see_what_they_wrote() {
+        let revocations = Revocations::default();
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let revocations = &revocations;
+                scope.spawn(move || {
+                    for number in (writer * 10_000..).take(500) {
+                        revocations.add(revoked([number], NOW.plus(60)), NOW);
+                        assert!(revocations.contains(&id(number)));
+                    }
+                });
+            }
+        });
+        assert_eq!(revocations.len(), 2000);
+        assert!((0..4).all(|writer| (writer * 10_000..).take(500).all(|number| revocations.contains(&id(number)))));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Revoke { first: u32, count: u32, lasting: u64 },
+        Wait(u64),
+        Forget,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let few = (0..6000_u32, 1..20_u32, 0..100_u64);
+        let many = (0..6000_u32, 1..1500_u32, 0..100_u64);
+        let revoke = |(first, count, lasting)| Step::Revoke { first, count, lasting };
+        prop_oneof![
+            4 => few.prop_map(revoke),
+            2 => many.prop_map(revoke),
+            2 => (0..60_u64).prop_map(Step::Wait),
+            1 => Just(Step::Forget),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// The model is a plain map. Between two moments of forgetting, an ended token may be found or not.
+        #[test]
+        fn it_answers_as_a_plain_map_does(steps in prop::collection::vec(step(), 1..24)) {
+            let revocations = Revocations::default();
+            let mut model = HashMap::<u32, Timestamp>::new();
+            let mut now = NOW;
+            for step in steps {
+                match step {
+                    Step::Revoke { first, count, lasting } => {
+                        let until = now.plus(lasting);
+                        revocations.add(revoked(first..first + count, until), now);
+                        for number in first..first + count {
+                            model.entry(number).and_modify(|known| *known = until.max(*known)).or_insert(until);
+                        }
+                    }
+                    Step::Wait(seconds) => now = now.plus(seconds),
+                    Step::Forget => {
+                        revocations.forget_ended(now);
+                        model.retain(|_, until| now < *until);
+                    }
+                }
+                for number in (0..8000).step_by(13) {
+                    let found = revocations.contains(&id(number));
+                    match model.get(&number) {
+                        None => prop_assert!(!found, "{} was never revoked", number),
+                        Some(until) => prop_assert!(found || *until <= now, "{} is forgotten", number),
+                    }
+                }
+            }
+            revocations.forget_ended(now);
+            model.retain(|_, until| now < *until);
+            let found = (0..8000).filter(|number| revocations.contains(&id(*number))).count();
+            prop_assert_eq!(found, model.len());
+            // Those that were revoked again for longer may stand in both tables.
+            prop_assert!(revocations.len() >= model.len());
+        }
+    }
+}
