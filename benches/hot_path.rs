@@ -14,7 +14,7 @@ use scopegate::{
         Route, RouteId, RouteTable, TokenForwarding, UpstreamId, check_head, decide, head_end,
     },
     token::{Algorithm, Grant, PrivateKey, SessionClaims, SigningKey, bearer, issue},
-    trust::{Standing, Trust, TrustedKey},
+    trust::{Cleared, Standing, Trust, TrustedKey},
 };
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -120,7 +120,7 @@ fn cache_hit(criterion: &mut Criterion) {
     let negative_ttl = std::time::Duration::from_secs(5);
     let cache = TokenCache::new(Bounds { entries: 100_000, memory: 64 << 20, negative_entries: 20_000, negative_ttl });
     let ask = || {
-        let recheck = |principal: &Principal| trust.recheck(principal, NOW);
+        let recheck = |principal: &Principal, cleared: &Cleared| trust.recheck(principal, cleared, NOW);
         cache.principal(black_box(token.as_bytes()), NOW, recheck, || trust.verify(token.as_bytes(), NOW))
     };
     ask().1.expect("the token is good");
@@ -136,12 +136,17 @@ fn recheck(criterion: &mut Criterion) {
         let principal = trust.verify(token(&key, None).as_bytes(), NOW).expect("the token is good");
         trust.revoke_tokens((0..count).map(|number| (id(number), principal.expires_at)), NOW);
         let good = |number| Principal { token: Some(id(count + number)), ..principal.clone() };
-        let principals: Vec<Principal> = (0..1 << 16).map(good).collect();
-        let mut next = principals.iter().cycle();
-        criterion.bench_function(&format!("recheck/with {count} revoked tokens"), |bencher| {
-            bencher
-                .iter(|| trust.recheck(black_box(next.next().expect("a cycle has no end")), NOW).expect("it stands"));
-        });
+        let principals: Vec<(Principal, Cleared)> = (0..1 << 16).map(|n| (good(n), Cleared::default())).collect();
+        for (what, kept) in [("first look", false), ("later", true)] {
+            let mut next = principals.iter().cycle();
+            criterion.bench_function(&format!("recheck/{what} with {count} revoked tokens"), |bencher| {
+                bencher.iter(|| {
+                    let (principal, cleared) = black_box(next.next().expect("a cycle has no end"));
+                    let fresh = Cleared::default();
+                    trust.recheck(principal, if kept { cleared } else { &fresh }, NOW).expect("it stands");
+                });
+            });
+        }
     }
 }
 

@@ -15,7 +15,10 @@ use std::{
 use aws_lc_rs::hmac;
 use moka::{Expiry, notification::RemovalCause, sync::Cache};
 
-use crate::domain::{Principal, Reason, Timestamp, random_bytes};
+use crate::{
+    domain::{Principal, Reason, Timestamp, random_bytes},
+    trust::Cleared,
+};
 
 /// Bounds of a [`TokenCache`].
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +53,8 @@ pub struct TokenCache {
 
 struct Entry {
     principal: Arc<Principal>,
+    /// When it was last found not to be revoked.
+    cleared: Cleared,
     /// What it weighs against the memory bound, in bytes.
     weight: u32,
     /// When it may be forgotten, counted from its verification.
@@ -86,12 +91,12 @@ impl TokenCache {
         &self,
         token: &[u8],
         now: Timestamp,
-        recheck: impl FnOnce(&Principal) -> Result<(), Reason>,
+        recheck: impl FnOnce(&Principal, &Cleared) -> Result<(), Reason>,
         verify: impl FnOnce() -> Result<Principal, Reason>,
     ) -> (Lookup, Result<Arc<Principal>, Reason>) {
         let digest = self.digest(token);
         if let Some(entry) = self.verified.get(&digest) {
-            return (Lookup::Hit, recheck(&entry.principal).map(|()| Arc::clone(&entry.principal)));
+            return (Lookup::Hit, recheck(&entry.principal, &entry.cleared).map(|()| Arc::clone(&entry.principal)));
         }
         if let Some(reason) = self.refused.get(&digest) {
             return (Lookup::Hit, Err(reason));
@@ -144,6 +149,7 @@ impl Entry {
         let weight = size_of::<Principal>() + size_of::<Self>() + texts + OVERHEAD;
         Self {
             principal: Arc::clone(principal),
+            cleared: Cleared::default(),
             weight: u32::try_from(weight).unwrap_or(u32::MAX),
             lives_for: Duration::from_secs(principal.expires_at.since(now) + GRACE),
         }
@@ -232,7 +238,7 @@ mod tests {
         let cache = cache(10);
         let (verified, rechecked) = (Cell::new(0), Cell::new(0));
         let ask = |token: &str| {
-            let recheck = |_: &Principal| {
+            let recheck = |_: &Principal, _: &Cleared| {
                 rechecked.set(rechecked.get() + 1);
                 Ok(())
             };
@@ -249,10 +255,10 @@ mod tests {
     #[test]
     fn a_hit_that_no_longer_stands_is_refused() {
         let cache = cache(10);
-        cache.principal(b"a", NOW, |_| Ok(()), || Ok(principal())).1.unwrap();
+        cache.principal(b"a", NOW, |_, _| Ok(()), || Ok(principal())).1.unwrap();
         for reason in [Reason::Expired, Reason::Revoked, Reason::UnknownKey] {
             let verify = || unreachable!("the token is kept");
-            assert_eq!(cache.principal(b"a", NOW, |_| Err(reason), verify), (Lookup::Hit, Err(reason)));
+            assert_eq!(cache.principal(b"a", NOW, |_, _| Err(reason), verify), (Lookup::Hit, Err(reason)));
         }
     }
 
@@ -268,7 +274,7 @@ mod tests {
             (Reason::Revoked, false),
         ] {
             let cache = cache(10);
-            let ask = |then| cache.principal(b"a", NOW, |_| Ok(()), || then);
+            let ask = |then| cache.principal(b"a", NOW, |_, _| Ok(()), || then);
             assert_eq!(ask(Err(reason)), (Lookup::Miss, Err(reason)));
             assert_eq!(ask(Err(reason)).0, if remembered { Lookup::Hit } else { Lookup::Miss }, "{reason:?}");
             cache.forget_refusals();
@@ -280,13 +286,13 @@ mod tests {
     fn entries_are_bounded_and_refusals_do_not_push_them_out() {
         let cache = cache(100);
         for n in 0..1000 {
-            cache.principal(format!("good{n}").as_bytes(), NOW, |_| Ok(()), || Ok(principal())).1.unwrap();
+            cache.principal(format!("good{n}").as_bytes(), NOW, |_, _| Ok(()), || Ok(principal())).1.unwrap();
         }
         cache.verified.run_pending_tasks();
         assert!((1..=100).contains(&cache.entries()), "{}", cache.entries());
         let kept = cache.entries();
         for n in 0..1000 {
-            let _ = cache.principal(format!("bad{n}").as_bytes(), NOW, |_| Ok(()), || Err(Reason::Malformed));
+            let _ = cache.principal(format!("bad{n}").as_bytes(), NOW, |_, _| Ok(()), || Err(Reason::Malformed));
         }
         cache.verified.run_pending_tasks();
         cache.refused.run_pending_tasks();

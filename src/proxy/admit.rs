@@ -14,6 +14,7 @@ use crate::{
     policy::{Access, Enforcement, Found, Grant, Parts, RequestTarget, Route, decide, grant},
     telemetry::{Decision, Subject},
     token::{Credentials, bearer, names_token},
+    trust::Cleared,
 };
 
 /// What becomes of a request.
@@ -160,7 +161,7 @@ impl Gateway {
             self.metrics.count_verification(verified.as_ref().map(|_| ()).map_err(|reason| *reason));
             verified
         };
-        let recheck = |principal: &Principal| self.trust.recheck(principal, now);
+        let recheck = |principal: &Principal, cleared: &Cleared| self.trust.recheck(principal, cleared, now);
         let (lookup, principal) = self.cache.principal(token, now, recheck, verify);
         ctx.cache = Some(lookup);
         let principal = principal?;

@@ -10,6 +10,7 @@ use std::{collections::HashMap, sync::Arc};
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 
+pub use self::revocations::Cleared;
 use self::revocations::Revocations;
 use crate::{
     domain::{Catalogue, ClientId, KeyId, Principal, Reason, Timestamp, TokenId},
@@ -69,17 +70,18 @@ impl Trust {
         let expected =
             Expectations { audience: &self.audience, clock_skew: self.clock_skew, catalogue: &self.catalogue };
         let principal = unverified.verify(key, &expected, now)?;
-        self.check_revoked(&standing, &principal)?;
+        check_revoked(&standing, &principal, |token: &TokenId| self.revocations.contains(token))?;
         Ok(principal)
     }
 
     /// Whether a principal verified earlier still stands: its times, its key, its client, its own revocation. Made on
     /// every cache hit.
-    pub fn recheck(&self, principal: &Principal, now: Timestamp) -> Result<(), Reason> {
+    pub fn recheck(&self, principal: &Principal, cleared: &Cleared, now: Timestamp) -> Result<(), Reason> {
         check_times(principal, self.clock_skew, now)?;
         let standing = self.standing.load();
         standing.key(&principal.key, now).ok_or(Reason::UnknownKey)?;
-        self.check_revoked(&standing, principal)
+        let revoked = |token: &TokenId| self.revocations.contains_now(token, cleared);
+        check_revoked(&standing, principal, revoked)
     }
 
     /// From now on refuses the tokens with these IDs, each of which expires (`exp`) at the moment beside it.
@@ -109,11 +111,17 @@ impl Trust {
     fn forgotten_at(&self, now: Timestamp) -> Timestamp {
         now.minus(self.clock_skew)
     }
+}
 
-    fn check_revoked(&self, standing: &Standing, principal: &Principal) -> Result<(), Reason> {
-        let revoked = || principal.token.as_ref().is_some_and(|token| self.revocations.contains(token));
-        if standing.ends(principal) || revoked() { Err(Reason::Revoked) } else { Ok(()) }
+fn check_revoked(
+    standing: &Standing,
+    principal: &Principal,
+    is_revoked: impl FnOnce(&TokenId) -> bool,
+) -> Result<(), Reason> {
+    if standing.ends(principal) || principal.token.as_ref().is_some_and(is_revoked) {
+        return Err(Reason::Revoked);
     }
+    Ok(())
 }
 
 impl Standing {
@@ -182,7 +190,7 @@ mod tests {
             (standing(&key, None, &[]), NOW, Err(Reason::Revoked)),
         ] {
             trust.replace(standing);
-            assert_eq!(trust.recheck(&principal, now), expected);
+            assert_eq!(trust.recheck(&principal, &Cleared::default(), now), expected);
             assert_eq!(trust.verify(&token(&key), now).map(|_| ()), expected);
         }
     }
@@ -215,8 +223,8 @@ mod tests {
                 clients: [(client(), revoked)].into_iter().collect(),
                 ..standing(&key, None, &[])
             });
-            assert_eq!(trust.recheck(&dated, NOW), of_dated, "{revoked:?}");
-            assert_eq!(trust.recheck(&undated, NOW), of_undated, "{revoked:?}");
+            assert_eq!(trust.recheck(&dated, &Cleared::default(), NOW), of_dated, "{revoked:?}");
+            assert_eq!(trust.recheck(&undated, &Cleared::default(), NOW), of_undated, "{revoked:?}");
             assert_eq!(trust.verify(&token(&key), NOW).map(|_| ()), of_dated, "{revoked:?}");
         }
     }
@@ -236,10 +244,10 @@ mod tests {
             (NOW.plus(90), Err(Reason::Expired), Err(Reason::Expired), 0),
         ] {
             trust.forget_ended(now);
-            assert_eq!(trust.recheck(&revoked, now), of_revoked);
+            assert_eq!(trust.recheck(&revoked, &Cleared::default(), now), of_revoked);
             assert_eq!(trust.verify(&token(&key), now).map(|_| ()), of_revoked);
-            assert_eq!(trust.recheck(&other, now), of_others);
-            assert_eq!(trust.recheck(&nameless, now), of_others);
+            assert_eq!(trust.recheck(&other, &Cleared::default(), now), of_others);
+            assert_eq!(trust.recheck(&nameless, &Cleared::default(), now), of_others);
             assert_eq!(trust.revoked_tokens(), kept);
         }
     }
@@ -258,9 +266,25 @@ mod tests {
             (standing(&key, None, &[client()]), NOW, Reason::Revoked),
         ] {
             trust.replace(standing);
-            assert_eq!(trust.recheck(&principal, now), Err(expected));
+            assert_eq!(trust.recheck(&principal, &Cleared::default(), now), Err(expected));
             assert_eq!(trust.verify(&token(&key), now), Err(expected));
         }
+    }
+
+    #[test]
+    fn what_was_cleared_is_looked_up_again_after_the_next_revocation() {
+        let key = SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).unwrap();
+        let trust = trust();
+        trust.replace(standing(&key, None, &[client()]));
+        let principal = trust.verify(&token(&key), NOW).unwrap();
+        let cleared = Cleared::default();
+        let asked = || trust.recheck(&principal, &cleared, NOW);
+        let revoke = |id: &str| trust.revoke_tokens([(TokenId::parse(id).unwrap(), principal.expires_at)], NOW);
+        assert_eq!([asked(), asked()], [Ok(()), Ok(())]);
+        revoke("another");
+        assert_eq!([asked(), asked()], [Ok(()), Ok(())]);
+        revoke(principal.token.as_ref().unwrap().as_str());
+        assert_eq!([asked(), asked()], [Err(Reason::Revoked), Err(Reason::Revoked)]);
     }
 
     #[test]

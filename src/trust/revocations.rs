@@ -7,7 +7,10 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -22,9 +25,30 @@ use crate::domain::{Timestamp, TokenId};
 pub(super) struct Revocations {
     hashers: [RandomState; 2],
     tables: ArcSwap<Tables>,
+    /// Counts additions, from 1 on.
+    additions: AtomicU64,
 }
 
+/// When a token was last looked up and not found, as a count of additions: until the next one it need not be looked up
+/// again. Kept beside a principal.
+#[derive(Debug, Default)]
+pub struct Cleared(AtomicU64);
+
 impl Revocations {
+    /// The same as [`Self::contains`], which is asked only if something was added since `cleared`.
+    pub(super) fn contains_now(&self, token: &TokenId, cleared: &Cleared) -> bool {
+        // Read before the tables: what is added in between is looked up next time.
+        let additions = self.additions.load(Ordering::Acquire);
+        if cleared.0.load(Ordering::Relaxed) == additions {
+            return false;
+        }
+        let revoked = self.contains(token);
+        if !revoked {
+            cleared.0.store(additions, Ordering::Relaxed);
+        }
+        revoked
+    }
+
     /// Whether `token` is revoked. Where nothing is, that costs one load and one branch.
     pub(super) fn contains(&self, token: &TokenId) -> bool {
         let tables = self.tables.load();
@@ -36,6 +60,7 @@ impl Revocations {
         let entry = |(token, until)| Entry::new(self.digest(&token), until);
         let added: Vec<Entry> = revoked.into_iter().map(entry).collect();
         self.tables.rcu(|tables| Tables::with(tables, &added, now));
+        self.additions.fetch_add(1, Ordering::Release);
     }
 
     /// Gives back the memory of tokens that need not be remembered any longer.
@@ -61,7 +86,8 @@ impl Revocations {
 
 impl Default for Revocations {
     fn default() -> Self {
-        Self { hashers: [RandomState::new(), RandomState::new()], tables: ArcSwap::default() }
+        let hashers = [RandomState::new(), RandomState::new()];
+        Self { hashers, tables: ArcSwap::default(), additions: AtomicU64::new(1) }
     }
 }
 
