@@ -10,6 +10,7 @@
 //! | [`headers`] | 5: what the upstream sees |
 //! | [`errors`] | 6: what a refused caller sees |
 //! | [`cache`] | 7: verified tokens, disabled clients, key rotation |
+//! | [`signing_keys`] | 7: keys that leak, rotate by schedule, and the key that encrypts them |
 //! | [`cli`] | 8, 9, 11: the command line, the store behind it, the configuration file |
 //! | [`demo`] | 9: the newcomer's path, line by line |
 //! | [`admin`] | 10: metrics, health, access log |
@@ -49,6 +50,7 @@ mod hygiene;
 mod proxying;
 mod rotation;
 mod session_tokens;
+mod signing_keys;
 mod timing;
 mod token_endpoint;
 mod token_failures;
