@@ -8,6 +8,8 @@
 //! | [`decision`] | 4: path, route, token, scope, in that order |
 //! | [`binding`] | 4: where the application ID stands, and that it is the token's |
 //! | [`headers`] | 5: what the upstream sees |
+//! | [`mint`] | 5: session tokens put into replies |
+//! | [`unminted`] | 5: replies that take no session token |
 //! | [`errors`] | 6: what a refused caller sees |
 //! | [`cache`] | 7: verified tokens, disabled clients, key rotation |
 //! | [`cli`] | 8, 9, 11: the command line, the store behind it, the configuration file |
@@ -40,8 +42,10 @@ mod demo;
 mod errors;
 mod headers;
 mod hygiene;
+mod mint;
 mod proxying;
 mod session_tokens;
 mod token_endpoint;
 mod token_failures;
+mod unminted;
 mod userinfo_and_metadata;
