@@ -62,6 +62,7 @@ fn route(place: usize, places: ApplicationPlaces, scopes: ScopeSet) -> Route {
         enforcement: Enforcement::Enforce,
         application: places,
         token: TokenForwarding::Remove,
+        mint: None,
         upstream: UpstreamId::new(0),
     }
 }

@@ -28,7 +28,8 @@
 //! `proxy::admit`: [`policy::RequestTarget`] (400 or one reading) → an endpoint of ours? ([`issuer::Endpoint`]) →
 //! [`policy::RouteTable`] (404, 405 or a route) → [`token::bearer`] (absent, malformed or a token) → [`cache::TokenCache`]
 //! (hit: [`trust::Trust::recheck`] asks time, key, revocation) → [`policy::grant`] (403 or a grant) → for a bound grant the
-//! body is read and [`policy::decide`] compares → `proxy::headers` strips and states identity → the reply streams back →
+//! body is read and [`policy::decide`] compares → `proxy::headers` strips and states identity → the reply streams back, or
+//! on a route with `session_token` is held until `proxy::mint` has put one in →
 //! one [`telemetry::Outcome`] becomes metrics and a log line. A refusal goes to `proxy::respond`, the one place where reasons
 //! become HTTP, and the upstream never hears of it.
 //!

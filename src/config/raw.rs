@@ -83,7 +83,7 @@ pub(super) struct Route {
     pub(super) upstream: Written<String>,
     pub(super) forward_token: Written<bool>,
     pub(super) cors: Option<Place>,
-    pub(super) session_token: Option<Place>,
+    pub(super) session_token: Written<SessionToken>,
 }
 
 /// `application_id` of a route.
@@ -93,6 +93,15 @@ pub(super) struct ApplicationId {
     pub(super) query: Written<String>,
     pub(super) header: Written<String>,
     pub(super) body: Written<String>,
+}
+
+/// `session_token` of a route.
+#[derive(Debug)]
+pub(super) struct SessionToken {
+    pub(super) application_id: Option<At<String>>,
+    pub(super) workflow_id: Option<At<String>>,
+    pub(super) redirect_url: Option<At<String>>,
+    pub(super) into: Option<At<String>>,
 }
 
 /// One entry of `scopes`.
@@ -224,7 +233,7 @@ impl Route {
             upstream: fields.optional("upstream", text),
             forward_token: fields.optional("forward_token", truth),
             cors: fields.unsupported("cors", anything()),
-            session_token: fields.unsupported("session_token", session_token),
+            session_token: fields.optional("session_token", SessionToken::read),
         })
     }
 }
@@ -236,6 +245,17 @@ impl ApplicationId {
             query: fields.optional("query", text),
             header: fields.optional("header", text),
             body: fields.optional("body", text),
+        })
+    }
+}
+
+impl SessionToken {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        section(node, problems, |fields| Self {
+            application_id: fields.required("application_id", text),
+            workflow_id: fields.required("workflow_id", text),
+            redirect_url: fields.required("redirect_url", text),
+            into: fields.required("into", text),
         })
     }
 }
@@ -306,14 +326,6 @@ fn health(node: &Node, problems: &mut Problems) -> Option<()> {
     section(node, problems, |fields| {
         fields.required("path", text);
         fields.optional("every", duration);
-    })
-}
-
-fn session_token(node: &Node, problems: &mut Problems) -> Option<()> {
-    section(node, problems, |fields| {
-        for key in ["application_id", "workflow_id", "redirect_url", "into"] {
-            fields.required(key, text);
-        }
     })
 }
 

@@ -18,6 +18,8 @@ pub use id::{ApplicationId, ClientId, CustomerId, HeaderText, HeaderTextError, K
 pub use principal::{Principal, RequiredClaim};
 pub use random::random_bytes;
 pub use reason::{ALL_REASONS, Reason};
-pub use scope::{Binding, Catalogue, CatalogueError, ScopeDefinition, ScopeName, ScopeNameError, ScopeSet};
+pub use scope::{
+    APPLICATION_SESSION, Binding, Catalogue, CatalogueError, ScopeDefinition, ScopeName, ScopeNameError, ScopeSet,
+};
 pub use secret::{ClientSecret, HashingKey, SecretHash, SecretVerifier};
 pub use text::{push_address, push_number, push_thousandths};

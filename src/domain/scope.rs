@@ -7,6 +7,9 @@ use super::principal::RequiredClaim;
 #[error("is not a scope name (RFC 6749 section 3.3: visible ASCII without space, quote and backslash)")]
 pub struct ScopeNameError;
 
+/// The built-in scope of a session token.
+pub const APPLICATION_SESSION: &str = "application.session";
+
 /// One scope token of RFC 6749 section 3.3.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ScopeName(Box<str>);
@@ -225,7 +228,7 @@ fn built_in() -> Vec<ScopeDefinition> {
         unbound("application", vec![name("application.read")]),
         unbound("application.read", Vec::new()),
         ScopeDefinition {
-            name: name("application.session"),
+            name: name(APPLICATION_SESSION),
             implies: Vec::new(),
             required_claims: vec![RequiredClaim::ApplicationId, RequiredClaim::WorkflowId, RequiredClaim::RedirectUrl],
             binding: Binding::Application,

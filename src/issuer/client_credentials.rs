@@ -102,7 +102,7 @@ fn session_claims(
 }
 
 /// An absolute https URL without fragment or user, http for loopback hosts only; one of the client's if it lists any.
-fn check_redirect_url(text: &str, listed: &[String]) -> Result<(), TokenError> {
+pub(super) fn check_redirect_url(text: &str, listed: &[String]) -> Result<(), TokenError> {
     if !is_allowed_redirect(text) {
         return Err(TokenError::InvalidRequest("redirect_url must be an absolute https URL"));
     }
@@ -133,7 +133,7 @@ pub fn is_allowed_redirect(text: &str) -> bool {
 }
 
 /// A `jti` of 128 random bits.
-fn fresh_id() -> TokenId {
+pub(super) fn fresh_id() -> TokenId {
     TokenId::parse(&URL_SAFE_NO_PAD.encode(random_bytes::<16>())).expect("base64url is visible ASCII")
 }
 

@@ -8,6 +8,7 @@ mod failures;
 mod form;
 mod metadata;
 mod reply;
+mod session;
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
@@ -18,9 +19,11 @@ use http::{HeaderMap, Method};
 pub use client_credentials::is_allowed_redirect;
 pub use failures::{FailureLimits, Rate};
 pub use reply::{Reply, TokenResult, form_too_large};
+pub use session::Session;
 
 use crate::{
     domain::{Catalogue, ClientId, CustomerId, HashingKey, Principal, ScopeSet, SecretHash, Timestamp},
+    policy::Unminted,
     token::{SigningKey, VerifyingKey},
 };
 
@@ -193,6 +196,16 @@ impl Issuer {
         let credentials = client_auth::credentials(request.headers, &form, self.settings.authentication)?;
         let (id, client) = client_auth::authenticate(directory, &credentials, &self.failures, request)?;
         client_credentials::issue(self, directory, id, client, &form, request.now)
+    }
+
+    /// A session token for the caller's own client, once its application was created.
+    pub fn session_token(
+        &self,
+        principal: &Principal,
+        session: &Session<'_>,
+        now: Timestamp,
+    ) -> Result<String, Unminted> {
+        session::token(self, &self.state.load().directory, principal, session, now)
     }
 
     /// `GET /oauth2/userinfo`, once its token was verified.

@@ -74,15 +74,17 @@ impl Agreement<'_> {
 
 /// The body rule's outer half: one content type, `application/json` or `…+json`, UTF-8, nothing encoded.
 fn check_body_kind(headers: &HeaderMap) -> Result<(), Reason> {
-    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(kind), None) = (types.next(), types.next()) else {
-        return Err(Reason::ApplicationAmbiguous);
-    };
-    let kind = kind.to_str().map_err(|_| Reason::ApplicationAmbiguous)?;
-    if !is_json(kind) || headers.contains_key(header::CONTENT_ENCODING) {
+    if !names_json(headers) || headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Reason::ApplicationAmbiguous);
     }
     Ok(())
+}
+
+/// Whether a message states one content type, and that is `application/json` or `…+json` in UTF-8.
+pub fn names_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(kind), None) = (types.next(), types.next()) else { return false };
+    kind.to_str().is_ok_and(is_json)
 }
 
 fn is_json(content_type: &str) -> bool {

@@ -59,6 +59,7 @@ mod tests {
             enforcement: Enforcement::Enforce,
             application: ApplicationPlaces { path: Some(0), ..ApplicationPlaces::default() },
             token: TokenForwarding::Remove,
+            mint: None,
             upstream: UpstreamId::new(0),
         }
     }

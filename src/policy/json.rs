@@ -13,6 +13,16 @@ impl JsonPointer {
         let usable = tokens.len() <= 8 && tokens.iter().all(|token| !token.is_empty());
         usable.then_some(Self(tokens))
     }
+
+    /// Whether `other` is this place, or one within it.
+    pub fn holds(&self, other: &Self) -> bool {
+        other.0.starts_with(&self.0)
+    }
+
+    /// The names on the way, at least one.
+    pub(super) fn tokens(&self) -> &[Box<str>] {
+        &self.0
+    }
 }
 
 impl fmt::Display for JsonPointer {
@@ -52,6 +62,15 @@ pub fn find_string(body: &[u8], pointer: &JsonPointer) -> Result<Option<String>,
     let found = Member(&pointer.0).deserialize(&mut reader).map_err(|_| Ambiguous)?;
     reader.end().map_err(|_| Ambiguous)?;
     Ok(found)
+}
+
+/// The text of `body`, if the whole of it is one JSON value that [`find_string`] would not stumble over.
+pub(super) fn check_whole(body: &[u8]) -> Result<&str, Ambiguous> {
+    let text = std::str::from_utf8(body).map_err(|_| Ambiguous)?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    Skip.deserialize(&mut reader).map_err(|_| Ambiguous)?;
+    reader.end().map_err(|_| Ambiguous)?;
+    Ok(text)
 }
 
 /// Reads an object and follows the tokens into it.
@@ -94,10 +113,20 @@ impl<'de> Visitor<'de> for Member<'_> {
 }
 
 /// How a member's name relates to the one looked for.
-enum Likeness {
+pub(super) enum Likeness {
     Same,
     Similar,
     Other,
+}
+
+pub(super) fn likeness(own: &str, name: &str) -> Likeness {
+    if own == name {
+        Likeness::Same
+    } else if own.eq_ignore_ascii_case(name) {
+        Likeness::Similar
+    } else {
+        Likeness::Other
+    }
 }
 
 /// Compares a name without keeping it.
@@ -119,13 +148,7 @@ impl Visitor<'_> for Compare<'_> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Likeness, E> {
-        Ok(if name == self.0 {
-            Likeness::Same
-        } else if name.eq_ignore_ascii_case(self.0) {
-            Likeness::Similar
-        } else {
-            Likeness::Other
-        })
+        Ok(likeness(name, self.0))
     }
 }
 

@@ -4,15 +4,18 @@ mod binding;
 mod decide;
 mod head;
 mod json;
+mod mint;
 mod path;
 mod pattern;
 mod query;
 mod route;
+mod splice;
 
-pub use binding::{Parts, bind};
+pub use binding::{Parts, bind, names_json};
 pub use decide::{Grant, decide, grant};
 pub use head::{HeadLimits, MAX_TARGET, Violation, check_head, head_end};
 pub use json::{Ambiguous, JsonPointer, find_string};
+pub use mint::{Mint, MintSource, Unminted};
 pub use path::{PathError, RequestTarget};
 pub use pattern::{MethodPattern, PathPattern, PatternError};
 pub use query::decode_form;
@@ -20,3 +23,4 @@ pub use route::{
     Access, ApplicationPlaces, Enforcement, Found, Route, RouteConflict, RouteId, RouteTable, TokenForwarding,
     UpstreamId,
 };
+pub use splice::put_string;

@@ -5,6 +5,7 @@ use http::{HeaderName, Method};
 
 use super::{
     json::JsonPointer,
+    mint::Mint,
     pattern::{MethodPattern, PathPattern, Rest, Segment},
 };
 use crate::domain::ScopeSet;
@@ -96,6 +97,8 @@ pub struct Route {
     pub application: ApplicationPlaces,
     /// Whether the token goes upstream.
     pub token: TokenForwarding,
+    /// The session token that goes into replies, if any does.
+    pub mint: Option<Mint>,
     /// Who answers.
     pub upstream: UpstreamId,
 }

@@ -171,7 +171,7 @@ impl Gateway {
 
     /// Sends a request on its way, if its body is not too long by its own account.
     fn forward(&self, admitted: Admitted, header: &RequestHeader) -> Admission {
-        if body::declared_length(header).is_some_and(|length| length > self.limits.body) {
+        if body::declared_length(&header.headers).is_some_and(|length| length > self.limits.body) {
             return Admission::Refuse(Refusal { route: Some(admitted.route), ..Reason::BodyTooLarge.into() });
         }
         Admission::Forward(admitted)

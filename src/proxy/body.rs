@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header;
-use pingora::{Error, ErrorType::ReadTimedout, Result, http::RequestHeader, proxy::Session, time::timeout};
+use http::{HeaderMap, header};
+use pingora::{Error, ErrorType::ReadTimedout, Result, proxy::Session, time::timeout};
 
 /// Longest body read before the decision, in bytes: pingora keeps no more for its replay.
 pub(super) const MAX_PREREAD: usize = 64 * 1024;
@@ -30,7 +30,7 @@ pub(super) async fn preread(session: &mut Session) -> Result<Preread> {
 /// Reads a body of at most `limit` bytes, all of it within the session's read timeout: so short a body has no excuse for
 /// arriving in drips.
 pub(super) async fn read(session: &mut Session, limit: usize) -> Result<Preread> {
-    if declared_length(session.req_header()).is_some_and(|length| length > limit as u64) {
+    if declared_length(&session.req_header().headers).is_some_and(|length| length > limit as u64) {
         return Ok(Preread::TooLarge);
     }
     if session.is_body_empty() {
@@ -67,15 +67,15 @@ async fn read_parts(session: &mut Session, limit: usize) -> Result<Preread> {
     Ok(Preread::Whole(if joined.is_empty() { whole } else { joined.freeze() }))
 }
 
-/// The length a request declares; the head check let only sound ones pass.
-pub(super) fn declared_length(header: &RequestHeader) -> Option<u64> {
-    header.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+/// The length a message declares; the head checks let only sound ones pass.
+pub(super) fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
 /// Whether the connection can carry another request: reads a short body that nobody wants, so that its bytes are never
 /// taken for one.
 pub(super) async fn drain(session: &mut Session) {
-    let too_long = declared_length(session.req_header()).is_some_and(|length| length > MAX_DRAINED as u64);
+    let too_long = declared_length(&session.req_header().headers).is_some_and(|length| length > MAX_DRAINED as u64);
     // A client that waits for `100 Continue` sends nothing; it is told to go by the reply.
     let waits = session.req_header().headers.contains_key(header::EXPECT);
     if too_long || waits || session.is_body_done() {

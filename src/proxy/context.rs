@@ -9,6 +9,7 @@ use std::{
 use http::HeaderValue;
 use pingora::{Error, ErrorType::InternalError, Result, proxy::Session};
 
+use super::mint::Minting;
 use crate::{
     cache::Lookup,
     domain::{Principal, Timestamp, random_bytes, wall_clock},
@@ -26,6 +27,8 @@ pub struct RequestContext {
     pub(super) cache: Option<Lookup>,
     pub(super) upstream_started: Option<Instant>,
     pub(super) failed_connects: usize,
+    /// The session token for the reply, on routes that mint.
+    pub(super) minting: Option<Minting>,
     arrived: SystemTime,
     started: Instant,
     _in_flight: InFlight,
@@ -74,6 +77,7 @@ impl RequestContext {
             cache: None,
             upstream_started: None,
             failed_connects: 0,
+            minting: None,
             arrived: wall_clock(),
             started: super::now(),
             _in_flight: in_flight,
@@ -112,6 +116,7 @@ impl RequestContext {
             principal: self.principal.as_deref(),
             cache: self.cache,
             upstream,
+            minted: self.minting.as_ref().map(Minting::result),
             upstream_duration: self.upstream_started.map(|started| now.saturating_duration_since(started)),
             duration: now.saturating_duration_since(self.started),
             bytes_in: session.body_bytes_read(),

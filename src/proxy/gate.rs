@@ -192,6 +192,7 @@ impl<A> Gate<A> {
             principal: None,
             cache: None,
             upstream: None,
+            minted: None,
             upstream_duration: None,
             duration: Duration::ZERO,
             bytes_in: 0,

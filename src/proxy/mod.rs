@@ -9,6 +9,7 @@ mod context;
 mod endpoints;
 mod gate;
 mod headers;
+mod mint;
 mod respond;
 
 use std::{
@@ -41,6 +42,7 @@ use crate::{
 };
 use admit::Admission;
 use context::{InFlight, Progress, RequestContext};
+use mint::Minting;
 use respond::Failure;
 
 /// Bounds on one request beyond its head.
@@ -96,6 +98,7 @@ impl ProxyHttp for Gateway {
         let reply = match self.admit(session, ctx).await? {
             Admission::Forward(admitted) => {
                 headers::forget_spelling(session);
+                ctx.minting = Minting::of(&admitted, session.req_header());
                 ctx.progress = Progress::Admitted(admitted);
                 return Ok(false);
             }
@@ -120,25 +123,41 @@ impl ProxyHttp for Gateway {
         upstream: &mut RequestHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        headers::prepare(session, upstream, ctx.progress.admitted()?, &ctx.id)
+        headers::prepare(session, upstream, ctx.progress.admitted()?, &ctx.id)?;
+        ctx.minting.as_mut().map_or(Ok(()), |minting| minting.begin_try(upstream))
     }
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         reply: &mut ResponseHeader,
-        _ctx: &mut RequestContext,
+        ctx: &mut RequestContext,
     ) -> Result<()> {
-        headers::check_reply(reply)
+        headers::check_reply(reply)?;
+        ctx.minting.as_mut().map_or(Ok(()), |minting| minting.judge_head(session.req_header(), reply))
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<Option<Duration>> {
+        self.mint(body, end.into(), ctx);
+        Ok(None)
     }
 
     async fn request_body_filter(
         &self,
         session: &mut Session,
-        _body: &mut Option<Bytes>,
-        _end: bool,
+        body: &mut Option<Bytes>,
+        end: bool,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        if let Some(minting) = &mut ctx.minting {
+            minting.keep_request(body.as_ref(), end.into());
+        }
         if session.body_bytes_read() as u64 <= self.limits.body {
             return Ok(());
         }

@@ -136,6 +136,7 @@ mod tests {
             principal: None,
             cache: None,
             upstream: None,
+            minted: None,
             upstream_duration: None,
             duration: Duration::from_micros(1234),
             bytes_in: 0,

@@ -6,6 +6,7 @@ use super::{Decision, Metrics, Outcome};
 use crate::{
     cache::Lookup,
     domain::{DateTime, Timestamp, push_address, push_number, push_thousandths},
+    policy::Unminted,
 };
 
 /// Writes lines into one buffer; the text of a second is kept for the others in it.
@@ -37,6 +38,9 @@ impl LineWriter {
         self.push_principal(outcome);
         if let Some(upstream) = outcome.upstream {
             self.push_plain("upstream", names.upstream(upstream));
+        }
+        if let Some(minted) = outcome.minted {
+            self.push_plain("minted", minted.map_or_else(Unminted::code, |()| "minted"));
         }
         if let Some(duration) = outcome.upstream_duration {
             self.push_milliseconds("upstream_ms", duration);
@@ -149,6 +153,7 @@ mod tests {
             principal: None,
             cache: Some(Lookup::Hit),
             upstream: None,
+            minted: None,
             upstream_duration: Some(Duration::from_micros(42)),
             duration: Duration::from_micros(1_234_567),
             bytes_in: 0,

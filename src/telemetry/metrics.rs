@@ -8,9 +8,9 @@ use prometheus::{
 use super::{Decision, Outcome, Subject};
 use crate::{
     cache::Lookup,
-    domain::{ALL_REASONS, Reason, Timestamp},
+    domain::{ALL_REASONS, APPLICATION_SESSION, Reason, Timestamp},
     issuer::{Endpoint, TokenResult},
-    policy::UpstreamId,
+    policy::{Unminted, UpstreamId},
 };
 
 /// Upper bounds of the duration buckets, in seconds.
@@ -63,6 +63,7 @@ struct Families {
     decisions: IntCounterVec,
     verifications: IntCounterVec,
     issued: IntCounterVec,
+    minted: IntCounterVec,
     rate_limited: IntCounterVec,
     key_expiry: GaugeVec,
     cache_entries: IntGauge,
@@ -136,6 +137,9 @@ impl Metrics {
             Some(Lookup::Miss) => self.cache_misses.inc(),
             None => {}
         }
+        if let Some(minted) = outcome.minted {
+            self.count_minted(series, minted);
+        }
         if let (Some(upstream), Some(duration)) = (outcome.upstream, outcome.upstream_duration) {
             let series = &self.upstreams[upstream.place()];
             series.requests.inc();
@@ -153,6 +157,14 @@ impl Metrics {
             Decision::Refused(reason) => count("refused", reason.code(), "true").inc(),
             Decision::Reported(reason) => count("refused", reason.code(), "false").inc(),
         }
+    }
+
+    fn count_minted(&self, series: &SubjectSeries, minted: Result<(), Unminted>) {
+        if minted.is_ok() {
+            self.count_issued(APPLICATION_SESSION);
+        }
+        let result = minted.map_or_else(Unminted::code, |()| "minted");
+        self.families.minted.with_label_values(&[series.name.as_str(), result]).inc();
     }
 
     /// Counts one verification of a token seen for the first time.
@@ -275,6 +287,11 @@ impl Families {
                 &["issuer", "result"],
             ),
             issued: counters("scopegate_tokens_issued_total", "Tokens issued, by each of their scopes.", &["scope"]),
+            minted: counters(
+                "scopegate_session_tokens_minted_total",
+                "Replies on routes with `session_token`, by whether a token was put in, or why not.",
+                &["route", "result"],
+            ),
             rate_limited: counters("scopegate_rate_limited_total", "Requests refused by a limit.", &["limit"]),
             key_expiry: register(
                 registry,

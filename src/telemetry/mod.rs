@@ -18,7 +18,7 @@ use crate::{
     cache::Lookup,
     domain::{Principal, Reason},
     issuer::Endpoint,
-    policy::{RouteId, UpstreamId},
+    policy::{RouteId, Unminted, UpstreamId},
 };
 
 /// What a request was about: the `route` label.
@@ -68,6 +68,8 @@ pub struct Outcome<'a> {
     pub cache: Option<Lookup>,
     /// The upstream that was asked.
     pub upstream: Option<UpstreamId>,
+    /// What became of the session token for its reply; `None` if its route mints none.
+    pub minted: Option<Result<(), Unminted>>,
     /// From the last try upstream to the end of the reply.
     pub upstream_duration: Option<Duration>,
     /// From the end of the head to the end of the reply.

@@ -52,11 +52,11 @@ fn every_line_of_the_demo_works_when_it_is_pasted() {
     let expected: [(&str, &[&str]); 9] = [
         ("a token", &["eyJ"]),
         ("its owner", &["\"customerId\":\"bits:customer::"]),
-        ("a new application", &["bits:application::"]),
+        ("a new application", &["\"id\":\"bits:application::", "\"sessionToken\":\"eyJ"]),
         ("its data", &["\"id\":\"bits:application::", "\"countryCode\":\"SE\""]),
-        ("a session token", &["eyJ"]),
         ("its own application", &["\"id\":\"bits:application::"]),
         ("another application", &["403 Forbidden", "application_mismatch", "insufficient_scope"]),
+        ("another session token", &["\"access_token\":\"eyJ", "\"scope\":\"application.session\""]),
         ("a bad token", &["401 Unauthorized", "invalid_token"]),
         ("the metrics", &["scopegate_decisions_total", "application_mismatch"]),
     ];
@@ -71,9 +71,13 @@ const SEPARATOR: &str = "-- next --";
 
 /// The commands of the tour, one shell for all of them, as somebody would paste them.
 fn tour_script(tour: &str) -> String {
-    let is_command = |line: &&str| line.contains("curl ") && !line.starts_with('#');
-    let separator = format!("\necho '{SEPARATOR}'\n");
-    tour.lines().filter(is_command).flat_map(|line| [line, separator.as_str()]).collect()
+    let separator = format!("echo '{SEPARATOR}'");
+    let line = |line: &str| match line {
+        line if line.contains("curl ") => format!("{line}\n{separator}\n"),
+        line if line.contains("=$(") => format!("{line}\n"),
+        _ => String::new(),
+    };
+    tour.lines().filter(|line| !line.starts_with('#')).map(line).collect()
 }
 
 #[test]

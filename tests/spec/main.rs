@@ -8,6 +8,8 @@
 //! | [`decision`] | 4: path, route, token, scope, in that order |
 //! | [`binding`] | 4: where the application ID stands, and that it is the token's |
 //! | [`headers`] | 5: what the upstream sees |
+//! | [`mint`] | 5: session tokens put into replies |
+//! | [`unminted`] | 5: replies that take no session token |
 //! | [`errors`] | 6: what a refused caller sees |
 //! | [`cache`] | 7: verified tokens, disabled clients, key rotation |
 //! | [`signing_keys`] | 7: keys that leak, rotate by schedule, and the key that encrypts them |
@@ -47,6 +49,7 @@ mod errors;
 mod faults;
 mod headers;
 mod hygiene;
+mod mint;
 mod proxying;
 mod rotation;
 mod session_tokens;
@@ -54,4 +57,5 @@ mod signing_keys;
 mod timing;
 mod token_endpoint;
 mod token_failures;
+mod unminted;
 mod userinfo_and_metadata;

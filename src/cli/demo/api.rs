@@ -20,8 +20,8 @@ use tokio::net::TcpListener;
 
 use crate::domain::{CustomerId, random_bytes};
 
-/// Serves until accepting fails or the future is dropped. Answers carry no `sessionToken`: only the gateway has a key
-/// to sign one.
+/// Serves until accepting fails or the future is dropped. Answers carry no `sessionToken`: the gateway, which has the key,
+/// puts one into the answer to `applications.create`.
 pub async fn serve(listener: TcpListener) -> io::Result<Infallible> {
     let applications = Arc::new(Applications::default());
     loop {

@@ -18,20 +18,22 @@ TOKEN=$(curl -s {gateway}/v1/oauth2/token -u {id}:{secret} -d grant_type=client_
 # 2. Who owns it
 curl -s {gateway}/oauth2/userinfo -H "Authorization: Bearer $TOKEN"; echo
 
-# 3. Create an application
-APP=$(curl -s {gateway}/v1/applications.create -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{"workflowId":"bits:workflow::7d444840-9dc0-41d1-9f2c-5ffdce740ad1","countryCode":"SE","redirectUrl":"https://example.com/done"}' | sed 's/.*"id":"\([^"]*\)".*/\1/'); echo "$APP"
+# 3. Create an application. The API answers with its data, the gateway adds a session token for it
+CREATED=$(curl -s {gateway}/v1/applications.create -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{"workflowId":"bits:workflow::7d444840-9dc0-41d1-9f2c-5ffdce740ad1","countryCode":"SE","redirectUrl":"https://example.com/done"}'); echo "$CREATED"
+APP=$(echo "$CREATED" | sed 's/.*"id":"\([^"]*\)".*/\1/')
 
 # 4. Read it: `application` covers `application.read`
 curl -s {gateway}/v1/applications.get -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d "{\"applicationId\":\"$APP\"}"; echo
 
-# 5. A session token for that one application, as a browser would hold it
-SESSION=$(curl -s {gateway}/v1/oauth2/token -u {id}:{secret} -d grant_type=client_credentials -d scope=application.session -d "application_id=$APP" -d workflow_id=bits:workflow::7d444840-9dc0-41d1-9f2c-5ffdce740ad1 -d redirect_url=https://example.com/done | sed 's/.*"access_token":"\([^"]*\)".*/\1/'); echo "$SESSION"
-
-# 6. It reads its own application
+# 5. The session token, as a browser would hold it, reads its own application
+SESSION=$(echo "$CREATED" | sed 's/.*"sessionToken":"\([^"]*\)".*/\1/')
 curl -s {gateway}/v1/applications.get -H "Authorization: Bearer $SESSION" -H 'Content-Type: application/json' -d "{\"applicationId\":\"$APP\"}"; echo
 
-# 7. Another application: 403, and the upstream never hears of it
+# 6. Another application: 403, and the upstream never hears of it
 curl -s -i {gateway}/v1/applications.get -H "Authorization: Bearer $SESSION" -H 'Content-Type: application/json' -d '{"applicationId":"bits:application::00000000-0000-4000-8000-000000000000"}'; echo
+
+# 7. A new session token for it, an hour later
+curl -s {gateway}/v1/oauth2/token -u {id}:{secret} -d grant_type=client_credentials -d scope=application.session -d "application_id=$APP" -d workflow_id=bits:workflow::7d444840-9dc0-41d1-9f2c-5ffdce740ad1 -d redirect_url=https://example.com/done; echo
 
 # 8. A bad token: 401
 curl -s -i {gateway}/oauth2/userinfo -H 'Authorization: Bearer not.a.token'; echo

@@ -29,7 +29,11 @@ pub(super) fn check(
     }
 }
 
-fn told<T>(written: &At<String>, parse: impl FnOnce(&str) -> Result<T, String>, problems: &mut Problems) -> Option<T> {
+pub(super) fn told<T>(
+    written: &At<String>,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+    problems: &mut Problems,
+) -> Option<T> {
     parse(&written.value).map_err(|message| problems.push(written.place, message)).ok()
 }
 
@@ -52,7 +56,7 @@ fn header_name(name: &str) -> Result<HeaderName, String> {
     HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{} is not a header name", show(name)))
 }
 
-fn json_pointer(text: &str) -> Result<JsonPointer, String> {
+pub(super) fn json_pointer(text: &str) -> Result<JsonPointer, String> {
     JsonPointer::parse(text)
         .ok_or_else(|| format!("{} is not a JSON pointer such as `/applicationId` (RFC 6901)", show(text)))
 }

@@ -5,6 +5,7 @@ mod application;
 mod bounds;
 mod issuer;
 mod listen;
+mod mint;
 mod routes;
 mod scopes;
 mod store;

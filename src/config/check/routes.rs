@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{application, scopes::Scopes, unsupported};
+use super::{application, mint, scopes::Scopes, unsupported};
 use crate::{
     config::{
         cursor::{At, Written},
@@ -71,19 +71,19 @@ fn check_one(
         session_token,
     } = value;
     unsupported("cors", cors, problems);
-    unsupported("session_token", session_token, problems);
     let pattern = written.as_ref().and_then(|written| check_pattern(written, problems));
     let binding = Binding { stated: !application_id.is_absent(), place: scope_place(&scope) };
     let application = application::check(application_id, pattern.as_ref().map(|(_, path)| path), problems);
     let access = check_access(place, public, scope, names.scopes, problems);
     binding.check(access, names.scopes, problems);
+    let mint = mint::check(session_token, access, problems);
     let enforcement = check_enforcement(enforce, problems);
     let upstream = check_upstream(place, upstream, names.upstreams, problems);
     let token = forwarding(&forward_token);
     // Everything has been looked at; a route without a pattern ends here.
     let (method, path) = pattern?;
     let name = name.given().or(written)?.value.into();
-    Some((method, path, Route { id, name, access, enforcement, application, token, upstream }))
+    Some((method, path, Route { id, name, access, enforcement, application, token, mint, upstream }))
 }
 
 fn check_pattern(written: &At<String>, problems: &mut Problems) -> Option<(MethodPattern, PathPattern)> {

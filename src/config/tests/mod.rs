@@ -6,7 +6,7 @@ use std::io;
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::{Access, Enforcement, TokenForwarding};
+use crate::policy::{Access, Enforcement, JsonPointer, Mint, MintSource, TokenForwarding};
 
 const UPSTREAM: &str = "upstreams: {a: {servers: ['127.0.0.1:9000']}}";
 const ROUTE: &str = "routes: [{match: GET /x, public: true}]";
@@ -92,6 +92,26 @@ fn every_key_of_a_route_reaches_it() {
     assert_eq!(route.application.query.as_deref(), Some("app"));
     assert_eq!(route.application.header.as_ref().map(http::HeaderName::as_str), Some("x-app"));
     assert_eq!(route.application.body.as_ref().map(ToString::to_string).as_deref(), Some("/a/b"));
+}
+
+#[test]
+fn a_minting_route_knows_its_places() {
+    let text = LEAST.replace(
+        "scope: application}",
+        "scope: application, session_token: {application_id: /id, workflow_id: 'request:/workflowId', \
+         redirect_url: request:/a/url, into: /data/sessionToken}}",
+    );
+    let config = parsed(&text).unwrap();
+    let mint = config.routes.routes()[0].mint.clone().unwrap();
+    let pointer = |text| JsonPointer::parse(text).unwrap();
+    let expected = Mint {
+        application: MintSource::Reply(pointer("/id")),
+        workflow: MintSource::Request(pointer("/workflowId")),
+        redirect_url: MintSource::Request(pointer("/a/url")),
+        into: pointer("/data/sessionToken"),
+    };
+    assert_eq!(mint, expected);
+    assert_eq!(parsed(LEAST).unwrap().routes.routes()[0].mint, None);
 }
 
 #[test]

@@ -141,6 +141,35 @@ routes:
 }
 
 #[test]
+fn a_session_token_says_what_it_is_made_of_and_where_it_goes() {
+    assert_told(&[(
+        r#"
+$U
+routes:
+  - {match: POST /a, public: true, session_token: {application_id: /id, workflow_id: /w, redirect_url: /r, into: /t}}
+  - {match: POST /b, scope: application, session_token: {application_id: id, workflow_id: "request:w", redirect_url: "response:/r", into: "request:/t"}}
+  - {match: POST /c, scope: application, session_token: {into: /t, aplication_id: /id, workflow_id: [/w]}}
+  - {match: POST /d, scope: application, session_token: /t}
+  - {match: POST /e, scope: application, session_token: {application_id: /a/id, workflow_id: "request:/a", redirect_url: "request:/a", into: /a}}
+  - {match: POST /f, scope: application, session_token: {application_id: /a/id, workflow_id: "request:/a", redirect_url: "request:/a", into: /a/id/t}}"#,
+        &[
+            "3:51: `session_token` is signed for the caller, and a public route has none",
+            "4:74: `id` is not a JSON pointer such as `/applicationId` (RFC 6901)",
+            "4:91: `w` is not a JSON pointer such as `/applicationId` (RFC 6901)",
+            "4:118: `response:/r` is not a JSON pointer such as `/applicationId` (RFC 6901)",
+            "4:139: `into` is a place in the reply; `request:/t` is none",
+            "5:57: missing key `application_id`",
+            "5:57: missing key `redirect_url`",
+            "5:68: unknown key `aplication_id`; did you mean `application_id`?",
+            "5:101: expected text, found a list",
+            "6:57: expected a mapping, found text",
+            "7:142: `into` must stand apart from the members that the token is made from",
+            "8:142: `into` must stand apart from the members that the token is made from",
+        ],
+    )]);
+}
+
+#[test]
 fn ids_stand_for_one_route_each() {
     assert_told(&[(
         r#"

@@ -174,16 +174,12 @@ trusted_proxies: [10.0.0.0/8]",
             r"
 $U
 routes:
-  - {match: GET /a, public: true, enforce: reprot, upstream: b, forward_token: 1, cors: {}, session_token: {into: /a}}",
+  - {match: GET /a, public: true, enforce: reprot, upstream: b, forward_token: 1, cors: {}}",
             &[
                 "3:44: unknown enforcement `reprot`; did you mean `report`?",
                 "3:62: unknown upstream `b`; known here: `a`",
                 "3:80: expected `true` or `false`, found `1`",
                 "3:83: `cors` is not supported yet",
-                "3:93: `session_token` is not supported yet",
-                "3:108: missing key `application_id`",
-                "3:108: missing key `redirect_url`",
-                "3:108: missing key `workflow_id`",
             ],
         ),
     ]);

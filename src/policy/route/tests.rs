@@ -10,6 +10,7 @@ fn table(patterns: &[&str]) -> Result<RouteTable, Vec<RouteConflict>> {
             enforcement: Enforcement::Enforce,
             application: ApplicationPlaces::default(),
             token: TokenForwarding::Remove,
+            mint: None,
             upstream: UpstreamId::new(0),
         };
         (method, path, route)
