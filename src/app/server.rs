@@ -1,7 +1,7 @@
 //! The listeners and everything behind them.
 
 use std::{
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
 use pingora::{
     apps::HttpServerApp,
     listeners::ListenerConfig,
@@ -29,8 +30,8 @@ use crate::{
     admin::Admin,
     cache::{Bounds, TokenCache},
     config::{self, Config},
-    domain::Catalogue,
-    issuer::{Authentication, FailureLimits, Issuer, Rate, Settings},
+    domain::{Catalogue, ClientId, Timestamp, TokenId},
+    issuer::{Authentication, FailureLimits, Issuer, Rate, Revoker, RevokerUnavailable, Settings},
     policy::HeadLimits,
     proxy::{Gate, GateLimits, Gateway, RequestLimits},
     store::Revision,
@@ -56,6 +57,22 @@ pub(super) struct Server {
     gateway: Gateway,
     ready: Arc<AtomicBool>,
     revision: Revision,
+}
+
+/// Answers for a store that keeps no revocations.
+struct NoRevoker;
+
+#[async_trait]
+impl Revoker for NoRevoker {
+    async fn revoke_token(
+        &self,
+        _token: TokenId,
+        _until: Timestamp,
+        _client: &ClientId,
+        _address: IpAddr,
+    ) -> Result<(), RevokerUnavailable> {
+        Err(RevokerUnavailable)
+    }
 }
 
 /// What a change of the store is handed to.
@@ -110,6 +127,7 @@ impl Server {
             trust: Arc::new(trust),
             cache: Arc::new(TokenCache::new(bounds(cache))),
             issuer: Arc::new(Issuer::new(settings(issuer), Arc::clone(&catalogue), failures, directory)),
+            revoker: Arc::new(NoRevoker),
             catalogue,
             upstreams: Upstreams::new(upstreams.into_iter().map(|group| (group.servers, timeouts(group.timeouts)))),
             limits: RequestLimits { body: limits.body, body_timeout: limits.body_timeout, in_flight: limits.in_flight },
@@ -219,12 +237,12 @@ fn announce_when_served(
 }
 
 fn settings(issuer: config::Issuer) -> Settings {
-    let config::Issuer { url, audience, algorithm: _, lifetime, clock_skew: _, client_secret_post } = issuer;
+    let config::Issuer { url, audience, algorithm: _, lifetime, clock_skew, client_secret_post } = issuer;
     let authentication = match client_secret_post {
         config::SecretPost::Allowed => Authentication::BasicOrPost,
         config::SecretPost::Refused => Authentication::Basic,
     };
-    Settings { url, audience, lifetime: lifetime.as_secs(), authentication }
+    Settings { url, audience, lifetime: lifetime.as_secs(), clock_skew: clock_skew.as_secs(), authentication }
 }
 
 fn bounds(cache: config::Cache) -> Bounds {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::AppError;
 use crate::{
-    domain::{Catalogue, ClientId, ScopeName, ScopeSet},
-    issuer::{self, Directory},
+    domain::{Catalogue, ClientId, ScopeName, ScopeSet, SecretVerifier},
+    issuer::{self, Directory, Introspects, Secret},
     store::{self, ClientState, KeyState, Snapshot, StoredKey},
     token::SigningKey,
     trust::{Standing, TrustedKey},
@@ -65,7 +65,9 @@ fn issuer_client(client: store::Client, catalogue: &Catalogue) -> issuer::Client
         scopes: catalogue.granted(names()),
         default_scopes: default_scopes(listed, catalogue),
         redirect_urls: client.redirect_urls,
-        secrets: client.secrets,
+        secrets: client.secrets.into_iter().map(|hash| Secret::new(SecretVerifier::Keyed(hash), None, None)).collect(),
+        introspects: Introspects::OwnCustomer,
+        tokens_end: None,
     }
 }
 

@@ -5,6 +5,8 @@
 //! | [`token_endpoint`] | 2, 3: issuing tokens |
 //! | [`session_tokens`] | 2, 3: tokens for one application |
 //! | [`userinfo_and_metadata`] | 2: token owner, key set, RFC 8414 and RFC 9728 metadata |
+//! | [`introspection`] | 2: what a token is good for, and who may know |
+//! | [`revocation_endpoint`] | 2: a client revokes its own token |
 //! | [`decision`] | 4: path, route, token, scope, in that order |
 //! | [`binding`] | 4: where the application ID stands, and that it is the token's |
 //! | [`headers`] | 5: what the upstream sees |
@@ -40,7 +42,9 @@ mod demo;
 mod errors;
 mod headers;
 mod hygiene;
+mod introspection;
 mod proxying;
+mod revocation_endpoint;
 mod session_tokens;
 mod token_endpoint;
 mod token_failures;
