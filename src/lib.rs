@@ -36,7 +36,7 @@
 //! # One token
 //!
 //! `proxy::endpoints` reads the form → [`issuer::Issuer::token`]: the client's secret is compared in constant time, unknown
-//! clients at the same cost → the scopes asked for are a subset of those granted → [`token::issue()`] signs → the caller
+//! clients at the same cost; an imported secret is checked slowly once, on a thread of its own → the scopes asked for are a subset of those granted → [`token::issue()`] signs → the caller
 //! presents it → [`trust::Trust::verify`] finds its key by `kid` → [`token::Unverified::verify`] checks signature, header and
 //! claims → a [`domain::Principal`] that the cache keeps until `exp`.
 

@@ -1,10 +1,16 @@
 //! The store's thread: learns of changes and hands them on, carries out the gateway's own, and tidies up.
 
-use std::{cell::Cell, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
-use super::{AppError, server::Targets, state::State, store::gateway};
+use super::{AppError, revoker::Order, secrets::Secrets, server::Targets, state::State, store::gateway};
 use crate::{
     admin::{Access, StoreHealth, Turn},
     domain::Timestamp,
@@ -53,15 +59,23 @@ pub(super) async fn catch_up_on_tokens(
 }
 
 /// Follows the store until the process ends.
-pub(super) async fn follow(store: &Store, targets: Targets, served: Served) {
+pub(super) async fn follow(
+    store: &Store,
+    targets: Targets,
+    served: Served,
+    secrets: Secrets,
+    orders: mpsc::Receiver<Order>,
+) {
     let rotation_due_at = Cell::new(served.rotation_due_at);
-    let attended = Attended { store, targets, rotation_due_at };
-    tokio::join!(attended.hand_on_changes(served), attended.keep_house());
+    let attended = Attended { store, targets, secrets: RefCell::new(secrets), rotation_due_at };
+    tokio::join!(attended.hand_on_changes(served), attended.keep_house(), attended.carry_out(orders));
 }
 
 struct Attended<'s> {
     store: &'s Store,
     targets: Targets,
+    /// Never borrowed across an await.
+    secrets: RefCell<Secrets>,
     rotation_due_at: Cell<Option<Timestamp>>,
 }
 
@@ -88,7 +102,8 @@ impl Attended<'_> {
         }
         let settled = served.settles_at.is_some_and(|moment| moment <= now);
         if replaced || settled || (revision.clients, revision.keys) != (seen.clients, seen.keys) {
-            let state = State::of(self.store.snapshot(now).await?, &self.targets.catalogue, now)?;
+            let snapshot = self.store.snapshot(now).await?;
+            let state = State::of(snapshot, &self.targets.catalogue, &mut self.secrets.borrow_mut(), now)?;
             served.follow(&state, self.targets.plan);
             self.rotation_due_at.set(served.rotation_due_at);
             self.targets.serve(state);
@@ -105,9 +120,30 @@ impl Attended<'_> {
         }
     }
 
+    /// Revokes tokens as clients ask for it. One that is revoked here is refused here before its client hears of it.
+    async fn carry_out(&self, mut orders: mpsc::Receiver<Order>) {
+        while let Some(Order { token, until, actor, done }) = orders.recv().await {
+            if done.is_closed() {
+                // Its client was told that it cannot be done.
+                continue;
+            }
+            let now = Timestamp::now();
+            let revoked = async { Ok(self.store.revoke_token(&token, until, now, &actor).await?) };
+            if self.tried(Access::Write, revoked).await.is_ok() {
+                self.targets.trust.revoke_tokens([(token, until)], now);
+                let _ = done.send(());
+            }
+        }
+    }
+
     async fn tidy(&self, now: Timestamp) -> Result<(), AppError> {
         if self.rotation_due_at.get().is_some_and(|due| due <= now) {
             self.store.rotate_keys_if_due(self.targets.plan, now, &gateway()).await?;
+        }
+        let uses = self.secrets.borrow().uses();
+        if !uses.is_empty() {
+            self.store.note_use(&uses).await?;
+            self.secrets.borrow_mut().noted(&uses);
         }
         while self.store.purge(now).await? {}
         self.targets.trust.forget_ended(now);

@@ -1,6 +1,8 @@
 //! The composition root: a checked configuration becomes stores, keys, caches and listeners, and runs until a signal.
 
 mod follow;
+mod revoker;
+mod secrets;
 mod server;
 mod shutdown;
 mod state;
@@ -50,16 +52,17 @@ pub fn run(config: Config, announce: impl FnOnce() + Send + 'static) -> Result<(
 pub fn run_on(config: Config, store: OpenStore, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
     let addresses = config.listen.iter().chain([&config.admin.address]);
     addresses.copied().try_for_each(check_address)?;
-    let (mut from, state) = store.first_state(&config)?;
+    let (mut from, secrets, state) = store.first_state(&config)?;
     if state.is_without_clients() {
         tracing::warn!(
             "no client can ask for tokens yet; create the first one with: scopegate client add --customer bits:customer::<uuid>"
         );
     }
-    let server = server::Server::new(config, state);
+    let (revoker, orders) = revoker::channel();
+    let server = server::Server::new(config, state, revoker);
     let targets = server.targets();
     store.catch_up_on_tokens(&targets, &mut from)?;
-    store.follow(targets, from);
+    store.follow(targets, from, secrets, orders);
     server.run(announce)
 }
 

@@ -21,6 +21,7 @@ use pingora::{
 
 use super::{
     AppError,
+    revoker::StoreRevoker,
     shutdown::{FLUSH, GRACE_SECONDS, Signals},
     state::State,
     store::key_plan,
@@ -82,7 +83,7 @@ impl Targets {
 }
 
 impl Server {
-    pub(super) fn new(config: Config, state: State) -> Self {
+    pub(super) fn new(config: Config, state: State, revoker: StoreRevoker) -> Self {
         let plan = key_plan(&config);
         let Config {
             listen,
@@ -113,6 +114,7 @@ impl Server {
             trust: Arc::new(trust),
             cache: Arc::new(TokenCache::new(bounds(cache))),
             issuer: Arc::new(Issuer::new(settings(issuer), Arc::clone(&catalogue), failures, directory)),
+            revoker: Arc::new(revoker),
             catalogue,
             upstreams: Upstreams::new(upstreams.into_iter().map(|group| (group.servers, timeouts(group.timeouts)))),
             limits: RequestLimits { body: limits.body, body_timeout: limits.body_timeout, in_flight: limits.in_flight },
@@ -225,13 +227,13 @@ fn announce_when_served(
 }
 
 fn settings(issuer: config::Issuer) -> Settings {
-    let config::Issuer { url, audience, algorithm: _, lifetime, rotate_every: _, clock_skew: _, client_secret_post } =
+    let config::Issuer { url, audience, algorithm: _, lifetime, rotate_every: _, clock_skew, client_secret_post } =
         issuer;
     let authentication = match client_secret_post {
         config::SecretPost::Allowed => Authentication::BasicOrPost,
         config::SecretPost::Refused => Authentication::Basic,
     };
-    Settings { url, audience, lifetime: lifetime.as_secs(), authentication }
+    Settings { url, audience, lifetime: lifetime.as_secs(), clock_skew: clock_skew.as_secs(), authentication }
 }
 
 fn bounds(cache: config::Cache) -> Bounds {

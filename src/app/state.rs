@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::AppError;
+use super::{AppError, secrets::Secrets};
 use crate::{
     domain::{Catalogue, ClientId, CustomerId, ScopeName, ScopeSet, Timestamp},
     issuer::{self, Directory},
@@ -24,7 +24,13 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn of(snapshot: Snapshot, catalogue: &Catalogue, now: Timestamp) -> Result<Self, AppError> {
+    /// `secrets` is what is known of secrets from the state before; it is brought up to date.
+    pub(super) fn of(
+        snapshot: Snapshot,
+        catalogue: &Catalogue,
+        secrets: &mut Secrets,
+        now: Timestamp,
+    ) -> Result<Self, AppError> {
         let Snapshot { revision: _, clients, revoked, keys, hashing_key } = snapshot;
         let current = keys.iter().find(|key| key.state == KeyState::Current).ok_or(AppError::NoSigningKey)?;
         let current_since = current.current_since;
@@ -39,15 +45,18 @@ impl State {
                 signing_key = Some(key);
             }
         }
+        secrets.keep(&clients);
         let ends: HashMap<Holder, Timestamp> = revoked.into_iter().map(|one| (one.holder, one.up_to)).collect();
         let clients: HashMap<ClientId, issuer::Client> = clients
             .into_iter()
             .filter(|client| client.state == ClientState::Enabled)
-            .map(|client| (client.id.clone(), issuer_client(client, catalogue)))
+            .map(|client| {
+                let end = tokens_end(&client.id, &client.customer, &ends);
+                (client.id.clone(), issuer_client(client, end, catalogue, secrets))
+            })
             .collect();
         let end = |trusted: &TrustedKey| trusted.until.map(|until| (trusted.key.id().to_string(), until));
-        let enabled =
-            clients.iter().map(|(id, client)| (id.clone(), tokens_end(id, &client.customer, &ends))).collect();
+        let enabled = clients.iter().map(|(id, client)| (id.clone(), client.tokens_end)).collect();
         let directory = Directory {
             clients,
             hashing_key,
@@ -85,7 +94,12 @@ fn settled(key: &StoredKey) -> Timestamp {
 /// Nodes learn of a change within a second; timestamps cut off most of another one.
 const SETTLING: u64 = 2;
 
-fn issuer_client(client: store::Client, catalogue: &Catalogue) -> issuer::Client {
+fn issuer_client(
+    client: store::Client,
+    tokens_end: Option<Timestamp>,
+    catalogue: &Catalogue,
+    secrets: &Secrets,
+) -> issuer::Client {
     let names = || client.scopes.iter().map(ScopeName::as_str);
     let listed = names().filter_map(|name| catalogue.find(name)).fold(ScopeSet::EMPTY, ScopeSet::union);
     issuer::Client {
@@ -93,14 +107,12 @@ fn issuer_client(client: store::Client, catalogue: &Catalogue) -> issuer::Client
         scopes: catalogue.granted(names()),
         default_scopes: default_scopes(listed, catalogue),
         redirect_urls: client.redirect_urls,
-        secrets: client
-            .secrets
-            .into_iter()
-            .filter_map(|secret| match secret.verifier {
-                crate::domain::SecretVerifier::Keyed(hash) => Some(hash),
-                crate::domain::SecretVerifier::Argon2id(_) => None,
-            })
-            .collect(),
+        secrets: client.secrets.iter().filter_map(|secret| secrets.of(secret)).collect(),
+        introspects: match client.introspects {
+            store::Introspects::Own => issuer::Introspects::OwnCustomer,
+            store::Introspects::All => issuer::Introspects::All,
+        },
+        tokens_end,
     }
 }
 

@@ -2,11 +2,16 @@
 
 use std::{env, fs, path::Path, sync::Arc, thread, time::Duration};
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::mpsc,
+};
 
 use super::{
     AppError,
     follow::{Served, catch_up_on_tokens, follow},
+    revoker::Order,
+    secrets::Secrets,
     server::Targets,
     state::State,
 };
@@ -39,14 +44,15 @@ impl OpenStore {
     }
 
     /// The first state to serve; signing keys are made if there are none.
-    pub(super) fn first_state(&self, config: &Config) -> Result<(Served, State), AppError> {
+    pub(super) fn first_state(&self, config: &Config) -> Result<(Served, Secrets, State), AppError> {
         let now = Timestamp::now();
         self.runtime.block_on(async {
             self.store.ensure_keys(key_plan(config), now, &gateway()).await?;
             let snapshot = self.store.snapshot(now).await?;
             let revision = snapshot.revision;
-            let state = State::of(snapshot, &config.catalogue, now)?;
-            Ok((Served::of(revision, &state, key_plan(config)), state))
+            let mut secrets = Secrets::default();
+            let state = State::of(snapshot, &config.catalogue, &mut secrets, now)?;
+            Ok((Served::of(revision, &state, key_plan(config)), secrets, state))
         })
     }
 
@@ -58,8 +64,8 @@ impl OpenStore {
     }
 
     /// From now on hands every change to `targets`, on a thread of its own.
-    pub(super) fn follow(self, targets: Targets, served: Served) {
-        let run = move || self.runtime.block_on(follow(&self.store, targets, served));
+    pub(super) fn follow(self, targets: Targets, served: Served, secrets: Secrets, orders: mpsc::Receiver<Order>) {
+        let run = move || self.runtime.block_on(follow(&self.store, targets, served, secrets, orders));
         let started = thread::Builder::new().name("store".to_owned()).spawn(run);
         started.expect("the process may start a thread at its start");
     }

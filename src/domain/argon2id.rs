@@ -21,7 +21,19 @@ pub enum Argon2idError {
 /// The hash of a secret that another system chose, as an argon2id PHC string (RFC 9106). Unlike our own secrets such a
 /// one may be guessed, so that every guess must be slow.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Argon2idHash(Arc<str>);
+pub struct Argon2idHash {
+    text: Arc<str>,
+    cost: Argon2idCost,
+}
+
+/// What checking a secret against a hash costs: hashes of one cost take the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Argon2idCost {
+    /// KiB.
+    memory: u32,
+    passes: u32,
+    lanes: u32,
+}
 
 impl Argon2idHash {
     /// Checks `text`; the only way in.
@@ -39,18 +51,24 @@ impl Argon2idHash {
         if params.m_cost() > MAX_MEMORY || params.t_cost() > MAX_PASSES || params.p_cost() > MAX_LANES {
             return Err(Argon2idError::TooCostly);
         }
-        Ok(Self(text.into()))
+        let cost = Argon2idCost { memory: params.m_cost(), passes: params.t_cost(), lanes: params.p_cost() };
+        Ok(Self { text: text.into(), cost })
     }
 
     /// The PHC string.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// What [`Self::matches`] costs.
+    pub const fn cost(&self) -> Argon2idCost {
+        self.cost
     }
 
     /// Whether `secret` is the one that was hashed. Takes milliseconds and megabytes: never on a thread that serves
     /// requests.
     pub fn matches(&self, secret: &ClientSecret) -> bool {
-        Argon2::default().verify_password(secret.reveal().as_bytes(), &*self.0).is_ok()
+        Argon2::default().verify_password(secret.reveal().as_bytes(), &*self.text).is_ok()
     }
 }
 
@@ -110,6 +128,15 @@ mod tests {
             "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW".to_owned(),
         ] {
             assert_eq!(Argon2idHash::parse(&text), Err(Argon2idError::NotArgon2id), "{text}");
+        }
+    }
+
+    #[test]
+    fn hashes_of_the_same_parameters_cost_the_same() {
+        let cost = |m, t, p| Argon2idHash::parse(&hash(m, t, p)).unwrap().cost();
+        assert_eq!(cost(64, 1, 1), cost(64, 1, 1));
+        for other in [cost(65, 1, 1), cost(64, 2, 1), cost(64, 1, 2)] {
+            assert_ne!(cost(64, 1, 1), other);
         }
     }
 

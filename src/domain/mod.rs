@@ -11,7 +11,7 @@ mod scope;
 mod secret;
 mod text;
 
-pub use argon2id::{Argon2idError, Argon2idHash};
+pub use argon2id::{Argon2idCost, Argon2idError, Argon2idHash};
 pub use calendar::DateTime;
 pub use clock::{Timestamp, wall_clock};
 pub use id::{ApplicationId, ClientId, CustomerId, HeaderText, HeaderTextError, KeyId, TokenId, WorkflowId};

@@ -31,6 +31,7 @@ pub(super) fn issue(
     let scopes = granted(&issuer.catalogue, client, asked)?;
     let session = session_claims(&issuer.catalogue, client, scopes, form)?;
     let scope = names(&issuer.catalogue, scopes);
+    let issued_at = client.issued_at(now, issuer.settings.clock_skew);
     let grant = Grant {
         issuer: &issuer.settings.url,
         audience: &issuer.settings.audience,
@@ -38,9 +39,9 @@ pub(super) fn issue(
         customer: &client.customer,
         scope: &scope,
         session: session.as_ref(),
-        lifetime: issuer.settings.lifetime,
+        lifetime: now.plus(issuer.settings.lifetime).since(issued_at),
     };
-    let token = sign(&directory.signing_key, &grant, &fresh_id(), now);
+    let token = sign(&directory.signing_key, &grant, &fresh_id(), issued_at);
     let body = json!({
         "access_token": token,
         "token_type": "Bearer",

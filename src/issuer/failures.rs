@@ -120,15 +120,22 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 #[cfg(test)]
+pub(super) use tests::start_of_time;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "a test's own start of time")]
+    pub(in crate::issuer) fn start_of_time() -> Instant {
+        Instant::now()
+    }
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
 
-    #[expect(clippy::disallowed_methods, reason = "a test's own start of time")]
     fn limits() -> (FailureLimits, Instant) {
-        let start = Instant::now();
+        let start = start_of_time();
         let minute = Duration::from_secs(60);
         let (per_client, per_address) = (Rate { count: 3, period: minute }, Rate { count: 5, period: minute });
         (FailureLimits::new(per_client, per_address, start), start)

@@ -37,12 +37,16 @@ pub(super) fn server(settings: &Settings, catalogue: &Catalogue) -> Reply {
     let body = json!({
         "issuer": url,
         "token_endpoint": format!("{url}/v1/oauth2/token"),
+        "revocation_endpoint": format!("{url}/v1/oauth2/revoke"),
+        "introspection_endpoint": format!("{url}/v1/oauth2/introspect"),
         "userinfo_endpoint": format!("{url}/oauth2/userinfo"),
         "jwks_uri": format!("{url}/.well-known/jwks.json"),
         "scopes_supported": scopes(catalogue),
         "response_types_supported": [],
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_methods_supported": methods,
     });
     public(json_reply(StatusCode::OK, &body))
 }

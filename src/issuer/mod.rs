@@ -1,14 +1,21 @@
 //! The OAuth endpoints as functions from a request value to a reply value. No pingora, no store: clients and keys come
-//! from a [`Directory`] in memory that [`crate::app`] replaces when the store changes.
+//! from a [`Directory`] in memory that [`crate::app`] replaces when the store changes. The one thing that is written, a
+//! revocation, goes through a [`Revoker`].
 
 mod basic;
 mod client_auth;
 mod client_credentials;
 mod failures;
 mod form;
+mod introspection;
 mod metadata;
 mod reply;
+mod revocation;
+mod secret;
 mod session;
+mod slow_checks;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
@@ -19,15 +26,24 @@ use http::{HeaderMap, Method};
 pub use client_credentials::is_allowed_redirect;
 pub use failures::{FailureLimits, Rate};
 pub use reply::{Reply, TokenResult, form_too_large};
+pub use revocation::{Revoker, RevokerUnavailable};
+pub use secret::{Proven, Secret};
 pub use session::Session;
 
 use crate::{
-    domain::{Catalogue, ClientId, CustomerId, HashingKey, Principal, ScopeSet, SecretHash, Timestamp},
+    domain::{
+        Argon2idHash, Catalogue, ClientId, CustomerId, HashingKey, Principal, ScopeSet, SecretHash, SecretVerifier,
+        Timestamp,
+    },
     policy::Unminted,
     token::{SigningKey, VerifyingKey},
+    trust::Trust,
 };
+use form::Form;
+use reply::TokenError;
+use slow_checks::SlowChecks;
 
-/// Longest form accepted at the token endpoint, in bytes.
+/// Longest form accepted of a client, in bytes.
 pub const MAX_FORM: usize = 64 * 1024;
 
 /// One of the gateway's own paths. Each is served with and without `/v1` before it.
@@ -35,6 +51,10 @@ pub const MAX_FORM: usize = 64 * 1024;
 pub enum Endpoint {
     /// RFC 6749 section 3.2
     Token,
+    /// RFC 7009
+    Revoke,
+    /// RFC 7662
+    Introspect,
     /// Who owns a token.
     UserInfo,
     /// RFC 7517 section 5
@@ -51,6 +71,8 @@ impl Endpoint {
         let path = path.strip_prefix("/v1").unwrap_or(path);
         Some(match path {
             "/oauth2/token" => Self::Token,
+            "/oauth2/revoke" => Self::Revoke,
+            "/oauth2/introspect" => Self::Introspect,
             "/oauth2/userinfo" => Self::UserInfo,
             "/.well-known/jwks.json" => Self::KeySet,
             "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration" => Self::ServerMetadata,
@@ -63,6 +85,8 @@ impl Endpoint {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Token => "oauth2.token",
+            Self::Revoke => "oauth2.revoke",
+            Self::Introspect => "oauth2.introspect",
             Self::UserInfo => "oauth2.userinfo",
             Self::KeySet => "jwks",
             Self::ServerMetadata => "oauth-authorization-server",
@@ -73,7 +97,7 @@ impl Endpoint {
     /// Whether it is asked with `method`.
     pub fn takes(self, method: &Method) -> bool {
         match self {
-            Self::Token => method == Method::POST,
+            Self::Token | Self::Revoke | Self::Introspect => method == Method::POST,
             Self::UserInfo | Self::KeySet | Self::ServerMetadata | Self::ResourceMetadata => {
                 method == Method::GET || method == Method::HEAD
             }
@@ -83,7 +107,7 @@ impl Endpoint {
     /// The methods for `Allow`.
     pub const fn allow(self) -> &'static str {
         match self {
-            Self::Token => "POST",
+            Self::Token | Self::Revoke | Self::Introspect => "POST",
             Self::UserInfo | Self::KeySet | Self::ServerMetadata | Self::ResourceMetadata => "GET, HEAD",
         }
     }
@@ -98,6 +122,8 @@ pub struct Settings {
     pub audience: String,
     /// How long its tokens live, in seconds.
     pub lifetime: u64,
+    /// How far clocks may differ, in seconds.
+    pub clock_skew: u64,
     /// How clients may show their secret.
     pub authentication: Authentication,
 }
@@ -111,7 +137,16 @@ pub enum Authentication {
     BasicOrPost,
 }
 
-/// One client as the token endpoint sees it.
+/// Whose tokens a client may ask about (RFC 7662 section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Introspects {
+    /// Those of its own customer.
+    OwnCustomer,
+    /// Everybody's: it is an API behind the gateway rather than a caller of it.
+    All,
+}
+
+/// One client as the endpoints see it.
 #[derive(Debug)]
 pub struct Client {
     /// Who owns it.
@@ -122,8 +157,24 @@ pub struct Client {
     pub default_scopes: ScopeSet,
     /// Where its session tokens may lead; empty: anywhere.
     pub redirect_urls: Vec<String>,
-    /// The hashes of its live secrets.
-    pub secrets: Vec<SecretHash>,
+    /// Its secrets, of which those count that have not expired.
+    pub secrets: Vec<Secret>,
+    /// Whose tokens it may ask about.
+    pub introspects: Introspects,
+    /// Its tokens issued up to and including this second are revoked.
+    pub tokens_end: Option<Timestamp>,
+}
+
+impl Client {
+    /// The `iat` of a token that the client is given at `now`.
+    ///
+    /// It counts whole seconds (RFC 7519 section 2), and revoking a client's tokens means those of the whole second: a new
+    /// token asked for within that second would be born dead. So it is dated a second ahead, which verifiers take for
+    /// clocks that differ, but never further ahead than those may (`clock_skew`, in seconds).
+    pub fn issued_at(&self, now: Timestamp, clock_skew: u64) -> Timestamp {
+        let first = self.tokens_end.map_or(now, |end| end.plus(1)).max(now);
+        if first <= now.plus(clock_skew) { first } else { now }
+    }
 }
 
 /// The clients and keys of one moment.
@@ -139,9 +190,9 @@ pub struct Directory {
     pub published: Vec<VerifyingKey>,
 }
 
-/// A request to the token endpoint.
+/// A request to an endpoint that clients authenticate at.
 #[derive(Debug)]
-pub struct TokenRequest<'a> {
+pub struct ClientRequest<'a> {
     /// The query of its target.
     pub query: Option<&'a str>,
     /// Its header fields.
@@ -161,11 +212,16 @@ pub struct Issuer {
     settings: Settings,
     catalogue: Arc<Catalogue>,
     failures: FailureLimits,
+    slow_checks: SlowChecks,
     state: ArcSwap<State>,
 }
 
 struct State {
     directory: Directory,
+    /// What an unknown client's secret is compared with.
+    nobody: [Secret; 1],
+    /// What a wrong secret is checked against, whoever's it is said to be.
+    slow_hashes: Vec<Argon2idHash>,
     /// The published keys as the bytes of a reply.
     key_set: Bytes,
 }
@@ -173,7 +229,8 @@ struct State {
 impl Issuer {
     /// An issuer with the clients and keys of `directory`.
     pub fn new(settings: Settings, catalogue: Arc<Catalogue>, failures: FailureLimits, directory: Directory) -> Self {
-        Self { settings, catalogue, failures, state: ArcSwap::from_pointee(State::of(directory)) }
+        let (slow_checks, state) = (SlowChecks::start(), ArcSwap::from_pointee(State::of(directory)));
+        Self { settings, catalogue, failures, slow_checks, state }
     }
 
     /// From now on serves `directory`.
@@ -182,20 +239,41 @@ impl Issuer {
     }
 
     /// `POST /v1/oauth2/token`
-    pub fn token(&self, request: &TokenRequest<'_>) -> Reply {
-        let state = self.state.load();
-        match self.try_token(&state.directory, request) {
-            Ok(reply) => reply,
-            Err(error) => error.into_reply(),
-        }
+    pub async fn token(&self, request: &ClientRequest<'_>) -> Reply {
+        self.try_token(request).await.unwrap_or_else(TokenError::into_reply)
     }
 
-    fn try_token(&self, directory: &Directory, request: &TokenRequest<'_>) -> Result<Reply, reply::TokenError> {
-        let form = form::Form::parse(request.headers, request.form)?;
-        client_auth::refuse_query(request.query)?;
-        let credentials = client_auth::credentials(request.headers, &form, self.settings.authentication)?;
-        let (id, client) = client_auth::authenticate(directory, &credentials, &self.failures, request)?;
-        client_credentials::issue(self, directory, id, client, &form, request.now)
+    async fn try_token(&self, request: &ClientRequest<'_>) -> Result<Reply, TokenError> {
+        let form = Form::parse(request.headers, request.form)?;
+        let caller = self.authenticate(&form, request).await?;
+        client_credentials::issue(self, caller.directory(), caller.id(), caller.client(), &form, request.now)
+    }
+
+    /// `POST /v1/oauth2/revoke`
+    pub async fn revoke(&self, request: &ClientRequest<'_>, trust: &Trust, revoker: &dyn Revoker) -> Reply {
+        self.try_revoke(request, trust, revoker).await.unwrap_or_else(TokenError::into_reply)
+    }
+
+    async fn try_revoke(
+        &self,
+        request: &ClientRequest<'_>,
+        trust: &Trust,
+        revoker: &dyn Revoker,
+    ) -> Result<Reply, TokenError> {
+        let form = Form::parse(request.headers, request.form)?;
+        let caller = self.authenticate(&form, request).await?;
+        revocation::revoke(&caller, &form, request, trust, revoker).await
+    }
+
+    /// `POST /v1/oauth2/introspect`
+    pub async fn introspect(&self, request: &ClientRequest<'_>, trust: &Trust) -> Reply {
+        self.try_introspect(request, trust).await.unwrap_or_else(TokenError::into_reply)
+    }
+
+    async fn try_introspect(&self, request: &ClientRequest<'_>, trust: &Trust) -> Result<Reply, TokenError> {
+        let form = Form::parse(request.headers, request.form)?;
+        let caller = self.authenticate(&form, request).await?;
+        introspection::introspect(caller.client(), &form, trust, request.now)
     }
 
     /// A session token for the caller's own client, once its application was created.
@@ -237,6 +315,8 @@ impl Issuer {
 impl State {
     fn of(directory: Directory) -> Self {
         let key_set = metadata::encode_key_set(&directory.published);
-        Self { directory, key_set }
+        let slow_hashes = client_auth::slow_hashes(directory.clients.values());
+        let nobody = [Secret::new(SecretVerifier::Keyed(SecretHash::from_bytes([0; 32])), None, None)];
+        Self { directory, nobody, slow_hashes, key_set }
     }
 }

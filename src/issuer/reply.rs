@@ -7,7 +7,7 @@ use serde_json::json;
 pub struct Reply {
     /// Status, header fields and body.
     pub response: Response<Bytes>,
-    /// What a token request came to; `None` at the other endpoints.
+    /// What a request of a client came to; `None` where it has no name in metrics.
     pub result: Option<TokenResult>,
     /// The scopes of a token that was issued, space-separated.
     pub issued: Option<String>,
@@ -28,17 +28,20 @@ pub enum TokenResult {
     InvalidScope,
     /// Too many failures before.
     RateLimited,
+    /// Too many secrets wait to be checked.
+    Unavailable,
 }
 
 impl TokenResult {
     /// Every result, for metrics that start at zero.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Issued,
         Self::InvalidRequest,
         Self::InvalidClient,
         Self::UnsupportedGrantType,
         Self::InvalidScope,
         Self::RateLimited,
+        Self::Unavailable,
     ];
 
     /// Its name in metrics.
@@ -50,11 +53,12 @@ impl TokenResult {
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
             Self::RateLimited => "rate_limited",
+            Self::Unavailable => "unavailable",
         }
     }
 }
 
-/// Why a token request fails (RFC 6749 section 5.2).
+/// Why a request of a client fails (RFC 6749 section 5.2, RFC 7009 section 2.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenError {
     /// What is wrong with the request.
@@ -63,50 +67,85 @@ pub(super) enum TokenError {
     InvalidClient,
     UnsupportedGrantType,
     InvalidScope,
+    /// The token to revoke is another client's.
+    UnauthorizedClient,
+    /// The token to revoke has no ID to revoke it by.
+    UnsupportedTokenType,
     /// Ask again after so many seconds.
     RateLimited {
         retry_after: u64,
     },
+    /// Ask again soon.
+    Unavailable,
 }
 
 impl TokenError {
     pub(super) fn into_reply(self) -> Reply {
-        let (status, error, description, result) = match self {
-            Self::InvalidRequest(what) => {
-                (StatusCode::BAD_REQUEST, "invalid_request", Some(what), TokenResult::InvalidRequest)
-            }
-            Self::InvalidClient => {
-                let what = "client authentication failed";
-                (StatusCode::UNAUTHORIZED, "invalid_client", Some(what), TokenResult::InvalidClient)
-            }
-            Self::UnsupportedGrantType => {
-                let what = "only client_credentials is supported";
-                (StatusCode::BAD_REQUEST, "unsupported_grant_type", Some(what), TokenResult::UnsupportedGrantType)
-            }
-            Self::InvalidScope => {
-                let what = "a scope is unknown or not granted to this client";
-                (StatusCode::BAD_REQUEST, "invalid_scope", Some(what), TokenResult::InvalidScope)
-            }
-            Self::RateLimited { .. } => {
-                let what = "too many failed attempts";
-                (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", Some(what), TokenResult::RateLimited)
-            }
-        };
-        let mut reply = json_reply(status, &json!({"error": error, "error_description": description}));
-        reply.result = Some(result);
+        let (status, error, what) = self.meaning();
+        let mut reply = json_reply(status, &json!({"error": error, "error_description": what}));
+        reply.result = self.result();
         let headers = reply.response.headers_mut();
         no_store(headers);
-        match self {
-            Self::InvalidClient => {
-                let challenge = HeaderValue::from_static("Basic realm=\"oauth2\", charset=\"UTF-8\"");
-                headers.insert(header::WWW_AUTHENTICATE, challenge);
-            }
-            Self::RateLimited { retry_after } => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
-            }
-            Self::InvalidRequest(_) | Self::UnsupportedGrantType | Self::InvalidScope => {}
+        if self == Self::InvalidClient {
+            let challenge = HeaderValue::from_static("Basic realm=\"oauth2\", charset=\"UTF-8\"");
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         reply
+    }
+
+    const fn meaning(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::InvalidRequest(what) => (StatusCode::BAD_REQUEST, "invalid_request", what),
+            Self::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client", "client authentication failed"),
+            Self::UnsupportedGrantType => {
+                (StatusCode::BAD_REQUEST, "unsupported_grant_type", "only client_credentials is supported")
+            }
+            Self::InvalidScope => {
+                (StatusCode::BAD_REQUEST, "invalid_scope", "a scope is unknown or not granted to this client")
+            }
+            Self::UnauthorizedClient => {
+                (StatusCode::BAD_REQUEST, "unauthorized_client", "the token was issued to another client")
+            }
+            Self::UnsupportedTokenType => {
+                (StatusCode::BAD_REQUEST, "unsupported_token_type", "a token without jti cannot be revoked")
+            }
+            Self::RateLimited { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", "too many failed attempts")
+            }
+            Self::Unavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "this cannot be done at the moment")
+            }
+        }
+    }
+
+    const fn result(self) -> Option<TokenResult> {
+        match self {
+            Self::InvalidRequest(_) => Some(TokenResult::InvalidRequest),
+            Self::InvalidClient => Some(TokenResult::InvalidClient),
+            Self::UnsupportedGrantType => Some(TokenResult::UnsupportedGrantType),
+            Self::InvalidScope => Some(TokenResult::InvalidScope),
+            // Of revocation alone.
+            Self::UnauthorizedClient | Self::UnsupportedTokenType => None,
+            Self::RateLimited { .. } => Some(TokenResult::RateLimited),
+            Self::Unavailable => Some(TokenResult::Unavailable),
+        }
+    }
+
+    /// Seconds.
+    const fn retry_after(self) -> Option<u64> {
+        match self {
+            Self::RateLimited { retry_after } => Some(retry_after),
+            Self::Unavailable => Some(1),
+            Self::InvalidRequest(_)
+            | Self::InvalidClient
+            | Self::UnsupportedGrantType
+            | Self::InvalidScope
+            | Self::UnauthorizedClient
+            | Self::UnsupportedTokenType => None,
+        }
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) fn token(
         workflow: WorkflowId::parse(workflow).map_err(|_| Unminted::WorkflowRefused)?,
         redirect_url: redirect_url.to_owned(),
     };
+    let issued_at = client.issued_at(now, issuer.settings.clock_skew);
     let grant = Grant {
         issuer: &issuer.settings.url,
         audience: &issuer.settings.audience,
@@ -46,7 +47,7 @@ pub(super) fn token(
         customer: &client.customer,
         scope: APPLICATION_SESSION,
         session: Some(&claims),
-        lifetime: issuer.settings.lifetime,
+        lifetime: now.plus(issuer.settings.lifetime).since(issued_at),
     };
-    Ok(issue(&directory.signing_key, &grant, &fresh_id(), now))
+    Ok(issue(&directory.signing_key, &grant, &fresh_id(), issued_at))
 }

@@ -11,7 +11,7 @@ use super::{
     context::RequestContext,
 };
 use crate::{
-    issuer::{Endpoint, MAX_FORM, Reply, TokenRequest, form_too_large},
+    issuer::{ClientRequest, Endpoint, MAX_FORM, Reply, TokenResult, form_too_large},
     policy::RequestTarget,
     telemetry::Decision,
 };
@@ -26,6 +26,8 @@ impl Gateway {
     ) -> Result<Response<Bytes>> {
         Ok(match endpoint {
             Endpoint::Token => self.token(session, ctx).await?,
+            Endpoint::Revoke => self.revoke(session, ctx).await?,
+            Endpoint::Introspect => self.introspect(session, ctx).await?,
             Endpoint::UserInfo => self.user_info(session, ctx),
             Endpoint::KeySet => self.issuer.key_set().response,
             Endpoint::ServerMetadata => self.issuer.server_metadata().response,
@@ -36,23 +38,41 @@ impl Gateway {
     async fn token(&self, session: &mut Session, ctx: &RequestContext) -> Result<Response<Bytes>> {
         let reply = match body::read(session, MAX_FORM).await? {
             Preread::TooLarge => form_too_large(),
-            Preread::Whole(form) => self.issuer.token(&TokenRequest {
-                query: query(session),
-                headers: &session.req_header().headers,
-                form: &form,
-                address: super::headers::client_address(session),
-                now: ctx.now(),
-                instant: ctx.started(),
-            }),
+            Preread::Whole(form) => self.issuer.token(&client_request(session, &form, ctx)).await,
         };
-        let Reply { response, result, issued } = reply;
-        if let Some(result) = result {
+        if let Some(result) = reply.result {
             self.metrics.count_token_request(result);
         }
-        if let Some(scope) = issued {
-            self.metrics.count_issued(&scope);
+        if let Some(scope) = reply.issued.as_deref() {
+            self.metrics.count_issued(scope);
         }
-        Ok(response)
+        Ok(self.to_client(reply))
+    }
+
+    async fn revoke(&self, session: &mut Session, ctx: &RequestContext) -> Result<Response<Bytes>> {
+        let reply = match body::read(session, MAX_FORM).await? {
+            Preread::TooLarge => form_too_large(),
+            Preread::Whole(form) => {
+                self.issuer.revoke(&client_request(session, &form, ctx), &self.trust, &*self.revoker).await
+            }
+        };
+        Ok(self.to_client(reply))
+    }
+
+    async fn introspect(&self, session: &mut Session, ctx: &RequestContext) -> Result<Response<Bytes>> {
+        let reply = match body::read(session, MAX_FORM).await? {
+            Preread::TooLarge => form_too_large(),
+            Preread::Whole(form) => self.issuer.introspect(&client_request(session, &form, ctx), &self.trust).await,
+        };
+        Ok(self.to_client(reply))
+    }
+
+    /// The reply of an endpoint that clients authenticate at; its limit on failures is one for all of them.
+    fn to_client(&self, reply: Reply) -> Response<Bytes> {
+        if reply.result == Some(TokenResult::RateLimited) {
+            self.metrics.count_failure_limit();
+        }
+        reply.response
     }
 
     fn user_info(&self, session: &Session, ctx: &mut RequestContext) -> Response<Bytes> {
@@ -63,6 +83,17 @@ impl Gateway {
                 self.refuse(&Refusal::from(reason), ctx)
             }
         }
+    }
+}
+
+fn client_request<'a>(session: &'a Session, form: &'a [u8], ctx: &RequestContext) -> ClientRequest<'a> {
+    ClientRequest {
+        query: query(session),
+        headers: &session.req_header().headers,
+        form,
+        address: super::headers::client_address(session),
+        now: ctx.now(),
+        instant: ctx.started(),
     }
 }
 

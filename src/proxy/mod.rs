@@ -34,7 +34,7 @@ pub use gate::{Gate, GateLimits};
 use crate::{
     cache::TokenCache,
     domain::{Catalogue, Reason},
-    issuer::Issuer,
+    issuer::{Issuer, Revoker},
     policy::RouteTable,
     telemetry::{AccessLog, Decision, Metrics},
     trust::Trust,
@@ -68,6 +68,8 @@ pub struct Gateway {
     pub cache: Arc<TokenCache>,
     /// Our own endpoints.
     pub issuer: Arc<Issuer>,
+    /// Where revocations go.
+    pub revoker: Arc<dyn Revoker>,
     /// Who answers.
     pub upstreams: Upstreams,
     /// Bounds on one request.

@@ -16,8 +16,15 @@ use crate::{
 /// Upper bounds of the duration buckets, in seconds.
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
-const ENDPOINTS: [Endpoint; 5] =
-    [Endpoint::Token, Endpoint::UserInfo, Endpoint::KeySet, Endpoint::ServerMetadata, Endpoint::ResourceMetadata];
+const ENDPOINTS: [Endpoint; 7] = [
+    Endpoint::Token,
+    Endpoint::Revoke,
+    Endpoint::Introspect,
+    Endpoint::UserInfo,
+    Endpoint::KeySet,
+    Endpoint::ServerMetadata,
+    Endpoint::ResourceMetadata,
+];
 
 /// The closed sets that label values come from.
 #[derive(Debug)]
@@ -181,9 +188,11 @@ impl Metrics {
     pub fn count_token_request(&self, result: TokenResult) {
         let place = TokenResult::ALL.iter().position(|other| *other == result);
         self.token_requests[place.expect("ALL holds every result")].inc();
-        if result == TokenResult::RateLimited {
-            self.families.rate_limited.with_label_values(&["token_failures"]).inc();
-        }
+    }
+
+    /// Counts one request refused because its client, or its address, failed to authenticate too often.
+    pub fn count_failure_limit(&self) {
+        self.families.rate_limited.with_label_values(&["token_failures"]).inc();
     }
 
     /// Counts one token issued with these scopes, names of the catalogue separated by spaces.

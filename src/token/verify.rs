@@ -62,6 +62,11 @@ impl<'a> Unverified<'a> {
         self.key.as_ref()
     }
 
+    /// A claim as it stands in the token. To be believed only of a token whose very bytes were verified.
+    pub fn claim(&self, name: &str) -> Option<&Value> {
+        self.claims.member(name)
+    }
+
     /// Checks the signature with `key`, whose algorithm counts and not the header's, then every claim.
     pub fn verify(&self, key: &VerifyingKey, expected: &Expectations<'_>, now: Timestamp) -> Result<Principal, Reason> {
         if self.algorithm != key.algorithm().name() {

@@ -5,6 +5,8 @@
 //! | [`token_endpoint`] | 2, 3: issuing tokens |
 //! | [`session_tokens`] | 2, 3: tokens for one application |
 //! | [`userinfo_and_metadata`] | 2: token owner, key set, RFC 8414 and RFC 9728 metadata |
+//! | [`introspection`] | 2: what a token is good for, and who may know |
+//! | [`revocation_endpoint`] | 2: a client revokes its own token |
 //! | [`decision`] | 4: path, route, token, scope, in that order |
 //! | [`binding`] | 4: where the application ID stands, and that it is the token's |
 //! | [`headers`] | 5: what the upstream sees |
@@ -13,6 +15,8 @@
 //! | [`errors`] | 6: what a refused caller sees |
 //! | [`cache`] | 7: verified tokens, disabled clients, key rotation |
 //! | [`signing_keys`] | 7: keys that leak, rotate by schedule, and the key that encrypts them |
+//! | [`revocation`] | 7: tokens that count no more |
+//! | [`credentials`] | 8: secrets that overlap, end, are imported |
 //! | [`cli`] | 8, 9, 11: the command line, the store behind it, the configuration file |
 //! | [`demo`] | 9: the newcomer's path, line by line |
 //! | [`admin`] | 10: metrics, health, access log |
@@ -42,6 +46,7 @@ mod cache;
 mod cli;
 mod clients;
 mod corpora;
+mod credentials;
 mod decision;
 mod demo;
 mod endurance;
@@ -49,8 +54,11 @@ mod errors;
 mod faults;
 mod headers;
 mod hygiene;
+mod introspection;
 mod mint;
 mod proxying;
+mod revocation;
+mod revocation_endpoint;
 mod rotation;
 mod session_tokens;
 mod signing_keys;

@@ -76,11 +76,16 @@ fn the_authorization_server_describes_itself() {
         let url = |path: &str| Value::from(format!("{}{path}", gateway.url()));
         assert_eq!(json["issuer"], url(""));
         assert_eq!(json["token_endpoint"], url("/v1/oauth2/token"));
+        assert_eq!(json["revocation_endpoint"], url("/v1/oauth2/revoke"));
+        assert_eq!(json["introspection_endpoint"], url("/v1/oauth2/introspect"));
         assert_eq!(json["jwks_uri"], url("/.well-known/jwks.json"));
         assert_eq!(json["userinfo_endpoint"], url("/oauth2/userinfo"));
         let list = |member: &str| json[member].as_array().cloned().unwrap_or_default();
         assert_eq!(list("grant_types_supported"), ["client_credentials"]);
-        assert_eq!(list("token_endpoint_auth_methods_supported"), ["client_secret_basic"]);
+        for endpoint in ["token", "revocation", "introspection"] {
+            let methods = list(&format!("{endpoint}_endpoint_auth_methods_supported"));
+            assert_eq!(methods, ["client_secret_basic"], "{endpoint}");
+        }
         assert_eq!(json["response_types_supported"], Value::Array(vec![]));
         for scope in ["application", "application.read", "application.session"] {
             assert!(list("scopes_supported").contains(&Value::from(scope)), "{scope}");
@@ -94,8 +99,10 @@ fn the_metadata_names_secret_post_where_it_is_allowed() {
         config.issuer("client_secret_post: true");
     });
     let json = gateway.send(&Request::get("/.well-known/oauth-authorization-server")).json();
-    let methods = json["token_endpoint_auth_methods_supported"].as_array().unwrap().clone();
-    assert!(methods.contains(&Value::from("client_secret_post")), "{methods:?}");
+    for endpoint in ["token", "revocation", "introspection"] {
+        let methods = json[format!("{endpoint}_endpoint_auth_methods_supported")].as_array().unwrap().clone();
+        assert!(methods.contains(&Value::from("client_secret_post")), "{endpoint}: {methods:?}");
+    }
 }
 
 #[test]
