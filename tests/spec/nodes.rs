@@ -21,7 +21,7 @@ const PROMISED: Duration = Duration::from_secs(1);
 const WATCHED: Duration = Duration::from_secs(4);
 
 /// The acts of an operator or client that every node must hear of. Each tells how long the slowest node took.
-const CHANGES: [(&str, fn(&Nodes) -> Option<Duration>); 9] = [
+const CHANGES: [(&str, fn(&Nodes) -> Option<Duration>); 10] = [
     ("a client added", added),
     ("a client disabled", |nodes| ended(nodes, "disable")),
     ("a client removed", |nodes| ended(nodes, "remove")),
@@ -30,6 +30,7 @@ const CHANGES: [(&str, fn(&Nodes) -> Option<Duration>); 9] = [
     ("a token revoked by its ID", |nodes| revoked(nodes, |_, token| ["--jti".to_owned(), jti(token)])),
     ("the tokens of a client revoked", |nodes| revoked(nodes, |client, _| ["--client".to_owned(), client.id.clone()])),
     ("the tokens of a customer revoked", |nodes| revoked(nodes, |_, _| ["--customer".to_owned(), CUSTOMER.to_owned()])),
+    ("a token revoked by its client", revoked_by_its_client),
     ("keys rotated", keys_rotated),
 ];
 
@@ -73,6 +74,14 @@ fn revoked(nodes: &Nodes, which: impl Fn(&Client, &str) -> [String; 2]) -> Optio
     nodes.everywhere(WATCHED, |node| refuses(node, &token))
 }
 
+fn revoked_by_its_client(nodes: &Nodes) -> Option<Duration> {
+    let client = nodes.client();
+    let token = nodes.token(&client);
+    revoke(&nodes[0], &client, &token).assert_status(200);
+    assert!(refuses(&nodes[0], &token), "the node that was asked knows at once");
+    nodes.everywhere(WATCHED, |node| refuses(node, &token))
+}
+
 fn keys_rotated(nodes: &Nodes) -> Option<Duration> {
     let output = nodes[0].cli(&["key", "rotate", "--json"]);
     let made: Vec<String> = output.json().as_array().unwrap().iter().map(|key| key["kid"].to_string()).collect();
@@ -82,6 +91,11 @@ fn keys_rotated(nodes: &Nodes) -> Option<Duration> {
     });
     output.assert_code(0);
     took
+}
+
+fn revoke(node: &Gateway, client: &Client, token: &str) -> crate::harness::Reply {
+    let request = Request::post("/v1/oauth2/revoke").header("Authorization", &client.basic());
+    node.send(&request.form(&format!("token={token}")))
 }
 
 fn knows(node: &Gateway, client: &Client) -> bool {

@@ -1,8 +1,8 @@
 //! Section 8: nodes whose PostgreSQL is down, full or locked go on with what they know, say so, and lose nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::harness::{Client, Cluster, Config, Gateway, Nodes, within};
+use crate::harness::{Client, Cluster, Config, Gateway, Nodes, Request, within};
 
 fn patient(config: &mut Config) {
     config.limit("token_failures: {per_client: 100000/1m, per_address: 100000/1m}");
@@ -61,6 +61,31 @@ fn a_crash_of_the_database_under_load_fails_no_request_and_loses_nothing() {
         assert!(kept.stdout.contains(&client.id), "a client is lost: {}", kept.stdout);
         assert!(nodes.iter().all(|node| node.probe(&client.basic()) == 200));
     }
+}
+
+#[test]
+fn a_revocation_that_cannot_be_kept_is_refused_soon_and_can_be_asked_for_again() {
+    let Some(mut cluster) = Cluster::start() else { return };
+    let nodes = Nodes::start(2, &cluster, patient);
+    let client = nodes.client();
+    let token = nodes.token(&client);
+    let revoke = Request::post("/v1/oauth2/revoke").header("Authorization", &client.basic());
+    let revoke = revoke.form(&format!("token={token}"));
+    cluster.stop_immediate();
+    for node in nodes.iter() {
+        let begin = Instant::now();
+        let reply = node.send(&revoke);
+        let took = begin.elapsed();
+        eprintln!("a revocation refused after {took:?}");
+        reply.assert_status(503);
+        assert!(reply.header("retry-after").is_some(), "{}", reply.summary());
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    }
+    cluster.restart();
+    let done = within(Duration::from_secs(3), || nodes[1].send(&revoke).status == 200);
+    assert!(done, "{}", nodes[1].send(&revoke).summary());
+    let use_it = Request::get("/v1/applications").bearer(&token);
+    everywhere(&nodes, "the revocation", Duration::from_secs(1), |node| node.send(&use_it).status == 401);
 }
 
 #[test]
