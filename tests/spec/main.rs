@@ -24,6 +24,8 @@
 //! | [`proxying`] | 1, 5, 12: bytes both ways, and upstreams that fail |
 //! | [`token_failures`] | 11: brute force at the token endpoint |
 //! | [`rotation`] | 7: a hundred key rotations under load |
+//! | [`nodes`] | 7, 8: several gateways on one PostgreSQL database act as one |
+//! | [`nodes_alone`] | 8: several gateways whose PostgreSQL is down, full or locked |
 //! | [`faults`] | 8: the store locked, full, read-only, damaged |
 //! | [`endurance`] | 8: killed a hundred times under load |
 //! | [`timing`] | 2: an unknown client and a wrong secret take the same time |
@@ -56,6 +58,8 @@ mod headers;
 mod hygiene;
 mod introspection;
 mod mint;
+mod nodes;
+mod nodes_alone;
 mod proxying;
 mod revocation;
 mod revocation_endpoint;

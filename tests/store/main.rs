@@ -3,9 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod clients;
+mod cluster;
 mod keys;
+mod on_postgres;
 mod revocations;
 mod sqlite_file;
+
+#[path = "../common/postgres.rs"]
+mod postgres;
 
 use scopegate::{
     domain::{ClientId, ClientSecret, CustomerId, ScopeName, SecretHash, SecretVerifier, Timestamp},
@@ -208,3 +213,4 @@ macro_rules! store_spec {
 
 store_spec!(memory, super::in_memory);
 store_spec!(file, super::sqlite_file::opened);
+store_spec!(postgresql, super::on_postgres::opened);

@@ -27,6 +27,8 @@ pub struct Config {
     /// A server that the upstream group names instead of the recording ones.
     pub instead: Option<SocketAddr>,
     pub algorithm: &'static str,
+    /// The issuer's name; none: the public address.
+    pub issuer_url: Option<String>,
     /// Where the store is, and its key beside it.
     pub store: String,
     pub store_key: String,
@@ -49,6 +51,7 @@ impl Default for Config {
             upstreams: 1,
             instead: None,
             algorithm: "ES256",
+            issuer_url: None,
             store: "sqlite:gateway.db".to_owned(),
             store_key: "file:gateway.key".to_owned(),
             client: Some("application application.read application.session"),
@@ -95,7 +98,8 @@ impl Config {
         if let Some(whole) = &self.whole {
             return text + whole;
         }
-        let _ = write!(text, "issuer:\n  url: http://{public}\n  audience: applications-api\n");
+        let issuer = self.issuer_url.clone().unwrap_or_else(|| format!("http://{public}"));
+        let _ = write!(text, "issuer:\n  url: {issuer}\n  audience: applications-api\n");
         let _ = writeln!(text, "  algorithm: {}", self.algorithm);
         self.issuer.iter().for_each(|line| text += &format!("  {line}\n"));
         let _ = writeln!(text, "store: {}\nstore_key: {}\nthreads: 2", self.store, self.store_key);

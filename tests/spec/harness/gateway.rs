@@ -71,7 +71,7 @@ pub struct Gateway {
     pub public: SocketAddr,
     pub admin: SocketAddr,
     pub upstreams: Vec<Upstream>,
-    owner: Option<Client>,
+    pub(super) owner: Option<Client>,
     environment: Vec<(String, String)>,
     /// Keeps the ports of a gateway that was killed from everybody else on this machine.
     reserved: Vec<socket2::Socket>,

@@ -8,6 +8,9 @@ mod http;
 mod keys;
 mod load;
 mod mount;
+mod nodes;
+#[path = "../../common/postgres.rs"]
+mod postgres;
 mod reply;
 mod request;
 mod upstream;
@@ -25,6 +28,8 @@ pub use http::{Broken, Connection, Framing};
 pub use keys::stolen_key;
 pub use load::{Sender, meanwhile, under_load};
 pub use mount::Mounted;
+pub use nodes::Nodes;
+pub use postgres::Cluster;
 pub use reply::Reply;
 pub use request::{Request, basic, form_urlencode, percent_encode_all};
 pub use upstream::{Answer, Recorded, Upstream};
