@@ -12,7 +12,7 @@ use std::{
 use scopegate::domain::{ALL_REASONS, Reason};
 
 /// The metric names of the contract, section 10.
-const METRICS: [&str; 26] = [
+const METRICS: [&str; 27] = [
     "scopegate_requests_total",
     "scopegate_request_duration_seconds",
     "scopegate_upstream_duration_seconds",
@@ -33,6 +33,7 @@ const METRICS: [&str; 26] = [
     "scopegate_config_last_reload_success",
     "scopegate_config_last_reload_timestamp_seconds",
     "scopegate_in_flight_requests",
+    "scopegate_store_up",
     "scopegate_build_info",
     "process_cpu_seconds_total",
     "process_open_fds",
