@@ -194,6 +194,7 @@ macro_rules! store_spec {
             revoked_tokens_are_read_in_their_order_and_parts,
             a_token_revoked_again_is_told_again_with_the_later_end,
             a_holder_is_revoked_up_to_a_second,
+            a_revocation_reaches_beyond_tokens_that_followed_the_one_before,
             disabling_a_client_ends_its_tokens_for_good,
             what_concerns_expired_tokens_only_is_purged,
         );

@@ -206,7 +206,7 @@ impl Store {
         change.commit().await
     }
 
-    /// Revokes all tokens of a client or customer that were issued up to and including the second `now`.
+    /// Revokes all tokens that a client or customer was issued so far.
     pub async fn revoke_holder(&self, holder: &Holder, now: Timestamp, actor: &Actor) -> Result<(), StoreError> {
         let mut change = Change::begin(&self.engine, now, actor).await?;
         let act = match holder {

@@ -29,13 +29,34 @@ pub(super) async fn tokens(
     rows.iter().map(token).collect()
 }
 
-/// Revokes what was issued to `holder` up to and including `now`.
+/// Revokes what was issued to `holder` so far.
+///
+/// Tokens count whole seconds by the clock of whoever issued them, which may be a little ahead: one second more is
+/// revoked. And a token that follows a revocation is dated after it, so that the next one must reach beyond.
 pub(super) async fn add_holder(connection: &mut Connection, holder: &Holder, now: Timestamp) -> Result<(), StoreError> {
+    let follows = last_of_kin(connection, holder).await?.map_or(now, |last| last.plus(1));
+    let up_to = follows.max(now.plus(CLOCKS_APART));
     let sql = "INSERT INTO revoked_holders (kind, id, up_to, until) VALUES ($1, $2, $3, $4) \
                ON CONFLICT (kind, id) DO UPDATE SET up_to = excluded.up_to, until = excluded.until";
-    let values = [holder.kind().into(), holder.id().into(), now.into(), now.plus(LONGEST_LIFE).into()];
+    let values = [holder.kind().into(), holder.id().into(), up_to.into(), now.plus(LONGEST_LIFE).into()];
     connection.execute(sql, &values).await?;
     Ok(())
+}
+
+/// The latest second up to which tokens were revoked that `holder` concerns: of a client those of its customer, too, and
+/// of a customer those of its clients.
+async fn last_of_kin(connection: &mut Connection, holder: &Holder) -> Result<Option<Timestamp>, StoreError> {
+    let sql = match holder {
+        Holder::Client(_) => {
+            "SELECT up_to FROM revoked_holders WHERE (kind = 'client' AND id = $1) \
+             OR (kind = 'customer' AND id IN (SELECT customer FROM clients WHERE id = $1)) ORDER BY up_to DESC LIMIT 1"
+        }
+        Holder::Customer(_) => {
+            "SELECT up_to FROM revoked_holders WHERE (kind = 'customer' AND id = $1) \
+             OR (kind = 'client' AND id IN (SELECT id FROM clients WHERE customer = $1)) ORDER BY up_to DESC LIMIT 1"
+        }
+    };
+    connection.row(sql, &[holder.id().into()]).await?.map(|row| row.moment("up_to")).transpose()
 }
 
 /// Whose tokens were revoked, as far as one of them can still be valid.
@@ -70,6 +91,9 @@ fn holder(row: &Row) -> Result<RevokedHolder, StoreError> {
     };
     Ok(RevokedHolder { holder, up_to: row.moment("up_to")? })
 }
+
+/// Seconds that synchronised clocks are never apart.
+const CLOCKS_APART: u64 = 1;
 
 /// So many rows are deleted at once: few enough that other changes need not wait long.
 const BATCH: i64 = 5_000;
