@@ -9,7 +9,7 @@ COMMIT := $(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
 PROFILE := $(if $(CI),ci,default)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps demo build test fmt bench bench-load deploy-check clean
+.PHONY: help deps test-deps demo build test fmt bench bench-load bench-side-effects deploy-check clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -48,6 +48,11 @@ bench-load: deps ## load comparison with peers (ROUNDS=5 SECONDS_PER_RUN=3): tab
 	@.ci/need python3:python3 wrk:wrk haproxy:haproxy nginx:nginx-light taskset:util-linux || echo "going on without what is missing"
 	SCOPEGATE_COMMIT=$(COMMIT) cargo build --release --locked --bin scopegate --example bare-pingora
 	@python3 benches/load/rig.py --target $(CARGO_TARGET_DIR)
+
+bench-side-effects: deps ## what cached requests feel of a flood of wrong secrets and of a million revoked tokens
+	@.ci/need python3:python3 wrk:wrk nginx:nginx-light taskset:util-linux
+	SCOPEGATE_COMMIT=$(COMMIT) cargo build --release --locked --bin scopegate
+	@python3 benches/load/side_effects.py --target $(CARGO_TARGET_DIR)
 
 deploy-check: ## check the unit, the alert rules and the Dockerfile as far as this machine allows
 	@.ci/check-deploy

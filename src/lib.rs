@@ -10,7 +10,7 @@
 //! | 0 | [`domain`] | the words everyone uses: identifiers, scopes, principal, reasons, secrets, the clock |
 //! | 1 | [`policy`] | may this request pass? head, path, route, scope, binding; pure |
 //! | 1 | [`token`] | what does this token say? bearer, claims, keys, verify, issue; time is an argument |
-//! | 1 | [`store`] | clients, keys and the audit log, kept across restarts |
+//! | 1 | [`store`] | clients, keys, revocations and the audit log, kept across restarts and shared by all nodes |
 //! | 2 | [`config`] | `gateway.yaml`: as written, then checked, every problem with its line |
 //! | 2 | [`trust`] | which keys a token is tried against, and whether what was verified still stands |
 //! | 2 | [`cache`] | verified tokens by keyed digest; each hit is asked again |
@@ -36,9 +36,17 @@
 //! # One token
 //!
 //! `proxy::endpoints` reads the form → [`issuer::Issuer::token`]: the client's secret is compared in constant time, unknown
-//! clients at the same cost; an imported secret is checked slowly once, on a thread of its own → the scopes asked for are a subset of those granted → [`token::issue()`] signs → the caller
-//! presents it → [`trust::Trust::verify`] finds its key by `kid` → [`token::Unverified::verify`] checks signature, header and
-//! claims → a [`domain::Principal`] that the cache keeps until `exp`.
+//! clients at the same cost; an imported secret is checked slowly once, on a thread of its own → the scopes asked for are
+//! a subset of those granted → [`token::issue()`] signs → the caller presents it → [`trust::Trust::verify`] finds its key by
+//! `kid` → [`token::Unverified::verify`] checks signature, header and claims → a [`domain::Principal`] that the cache keeps
+//! until `exp`.
+//!
+//! # One change
+//!
+//! A command, a client that revokes, or the schedule of keys calls the [`store::Store`]: one transaction that waits for its
+//! turn, changes rows, writes the audit log, raises the revision and wakes the nodes → on each, `app::follow` is told
+//! ([`store::Changes`]) or looks, and reads what the revision says has changed → `app::state` makes of it what the issuer
+//! and the verifier read → [`trust::Trust`] and [`issuer::Issuer`] exchange one pointer each, and the next request goes by it.
 
 pub mod admin;
 pub mod app;

@@ -110,7 +110,9 @@ fn on_store(
     let mut out = stdout().lock();
     store.block_on(async |store| {
         let mut context = Context { store, now: Timestamp::now(), actor: context::actor(), out: &mut out };
-        command(&config, &mut context).await
+        let done = command(&config, &mut context).await;
+        store.close().await;
+        done
     })?;
     Ok(())
 }

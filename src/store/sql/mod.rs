@@ -68,6 +68,14 @@ impl Store {
         Ok(Self { engine, sealing, changes })
     }
 
+    /// Takes leave of the database: one that is shared complains of those who just go.
+    pub async fn close(&self) {
+        match &self.engine {
+            Engine::Sqlite(pool) => pool.close().await,
+            Engine::Postgres(pool) => pool.close().await,
+        }
+    }
+
     /// Tells when it may be worth asking for the [`Store::revision`] again.
     pub fn changes(&self) -> Changes {
         Changes::new(self.changes.clone())
