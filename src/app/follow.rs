@@ -153,7 +153,11 @@ impl Attended<'_> {
     /// Awaits `action`, not for ever, and notes whether the store could be used.
     async fn tried<T>(&self, access: Access, action: impl Future<Output = Result<T, AppError>>) -> Result<T, AppError> {
         let late = || StoreError::Unavailable("it did not answer in time".to_owned()).into();
-        let outcome = timeout(PATIENCE, action).await.unwrap_or_else(|_| Err(late()));
+        let patience = match access {
+            Access::Read => PATIENCE_TO_READ,
+            Access::Write => PATIENCE_TO_WRITE,
+        };
+        let outcome = timeout(patience, action).await.unwrap_or_else(|_| Err(late()));
         note(&self.targets.health, access, outcome.as_ref().err());
         outcome
     }
@@ -177,8 +181,9 @@ fn note(health: &StoreHealth, access: Access, error: Option<&AppError>) {
 /// So many revoked tokens are read at once.
 const PART: u32 = 10_000;
 
-/// How long the store is waited for.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long the store is waited for: all of many clients take longer to read than anything takes to write.
+const PATIENCE_TO_READ: Duration = Duration::from_secs(15);
+const PATIENCE_TO_WRITE: Duration = Duration::from_secs(3);
 
 /// How often the gateway tidies up, and how soon it tries again what did not work.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10);

@@ -11,7 +11,9 @@ use std::{
 
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use crate::harness::{CUSTOMER, Client, Gateway, Mounted, Output, Request, await_that, each_row, under_load, within};
+use crate::harness::{
+    CUSTOMER, Client, Gateway, Mounted, Output, Reply, Request, await_that, each_row, under_load, within,
+};
 
 /// How soon all is well again once the fault is gone.
 const RECOVERY: Duration = Duration::from_secs(2);
@@ -81,6 +83,31 @@ fn assert_adding_works_soon(gateway: &Gateway) -> Client {
 
 /// Nothing that was acknowledged is lost, neither for who serves nor for who starts next.
 #[track_caller]
+fn revoke(gateway: &Gateway, client: &Client, token: &str) -> Reply {
+    let request = Request::post("/v1/oauth2/revoke").header("Authorization", &client.basic());
+    gateway.send(&request.form(&format!("token={token}")))
+}
+
+/// A revocation that cannot be kept is not promised, and its client does not wait for long (RFC 7009 section 2.2.1).
+#[track_caller]
+fn assert_revoking_fails(gateway: &Gateway, client: &Client) {
+    let token = gateway.issue(client, "scope=application");
+    let begin = Instant::now();
+    let reply = revoke(gateway, client, &token);
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    reply.assert_status(503);
+    assert!(reply.header("retry-after").is_some(), "{}", reply.summary());
+    gateway.send(&Request::get("/v1/applications").bearer(&token)).assert_status(200);
+}
+
+#[track_caller]
+fn assert_revoking_works_soon(gateway: &Gateway, client: &Client) {
+    let token = gateway.issue(client, "scope=application");
+    let revoked = within(Duration::from_secs(2), || revoke(gateway, client, &token).status == 200);
+    assert!(revoked, "{}", gateway.log());
+    gateway.send(&Request::get("/v1/applications").bearer(&token)).assert_status(401);
+}
+
 fn assert_kept(gateway: &mut Gateway, clients: &[&Client]) {
     let all_known = |gateway: &Gateway| clients.iter().all(|client| gateway.probe(&client.basic()) == 200);
     assert!(all_known(gateway));
@@ -124,9 +151,12 @@ fn a_locked_store_stops_changes_and_nothing_else() {
     let mut other = Outside::of(&database(&gateway));
     under_load(&gateway, || {
         other.execute("BEGIN EXCLUSIVE");
+        assert_revoking_fails(&gateway, &before);
         assert_adding_fails(&gateway, "locked");
         assert_eq!(gateway.probe(&before.basic()), 200);
+        says_store_down(&gateway);
         other.execute("ROLLBACK");
+        assert_revoking_works_soon(&gateway, &before);
         let after = assert_adding_works_soon(&gateway);
         assert_eq!(gateway.probe(&after.basic()), 200);
     });
@@ -157,12 +187,14 @@ fn a_full_disk_stops_changes_and_nothing_else() {
     let before = gateway.client("application");
     let after = under_load(&gateway, || {
         let ballast = disk.fill();
+        assert_revoking_fails(&gateway, &before);
         assert_adding_fails(&gateway, "disk is full");
         gateway.cli(&["key", "rotate"]).assert_code(1);
         gateway.cli(&["client", "disable", &before.id]).assert_code(1);
         thread::sleep(Duration::from_secs(1));
         assert_eq!(gateway.probe(&before.basic()), 200);
         fs::remove_file(ballast).unwrap();
+        assert_revoking_works_soon(&gateway, &before);
         assert_adding_works_soon(&gateway)
     });
     assert_kept(&mut gateway, &[&before, &after]);

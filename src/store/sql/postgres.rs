@@ -28,10 +28,11 @@ impl PostgresAddress {
     }
 
     pub(super) async fn connect(&self) -> Result<PgPool, StoreError> {
-        // A statement that hangs on a lock must not keep the next one from being tried.
+        // A statement that hangs on a lock must not keep the next one from being tried; one that reads all of many
+        // clients may take its time.
         let limits = async |connection: &mut PgConnection| {
             connection
-                .execute("SET statement_timeout = '2s'; SET lock_timeout = '2s'; SET client_min_messages = 'warning'")
+                .execute("SET statement_timeout = '10s'; SET lock_timeout = '2s'; SET client_min_messages = 'warning'")
                 .await
                 .map(|_| ())
         };
