@@ -1,10 +1,12 @@
+mod families;
+
 use std::sync::OnceLock;
 
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder, process_collector::ProcessCollector,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
 };
 
+use self::families::{BUCKETS, Families, register};
 use super::{Decision, Outcome, Subject};
 use crate::{
     cache::Lookup,
@@ -13,8 +15,6 @@ use crate::{
     policy::{Unminted, UpstreamId},
 };
 
-/// Upper bounds of the duration buckets, in seconds.
-const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
 const ENDPOINTS: [Endpoint; 7] = [
     Endpoint::Token,
@@ -62,22 +62,6 @@ pub struct Metrics {
     cache_misses: IntCounter,
     verifications: [OnceLock<IntCounter>; ALL_REASONS.len() + 1],
     token_requests: Vec<IntCounter>,
-}
-
-struct Families {
-    requests: IntCounterVec,
-    durations: HistogramVec,
-    decisions: IntCounterVec,
-    verifications: IntCounterVec,
-    issued: IntCounterVec,
-    minted: IntCounterVec,
-    rate_limited: IntCounterVec,
-    key_expiry: GaugeVec,
-    cache_entries: IntGauge,
-    cache_evictions: IntCounter,
-    in_flight: IntGauge,
-    access_log_dropped: IntCounter,
-    store_up: IntGauge,
 }
 
 /// The series of one `route` label.
@@ -266,67 +250,6 @@ impl SubjectSeries {
     }
 }
 
-impl Families {
-    fn register(registry: &Registry) -> Self {
-        let counters =
-            |name, help, labels: &[&str]| register(registry, IntCounterVec::new(Opts::new(name, help), labels));
-        let durations = HistogramOpts::new(
-            "scopegate_request_duration_seconds",
-            "From the end of a request's head to the end of its reply.",
-        );
-        let process = ProcessCollector::for_self();
-        registry.register(Box::new(process)).expect("nothing else is called process_*");
-        build_info(registry);
-        reload_state(registry);
-        Self {
-            requests: counters(
-                "scopegate_requests_total",
-                "Requests by route, method and status sent.",
-                &["route", "method", "code"],
-            ),
-            durations: register(registry, HistogramVec::new(durations.buckets(BUCKETS.to_vec()), &["route"])),
-            decisions: counters(
-                "scopegate_decisions_total",
-                "Decisions by route and reason; enforced=\"false\" where a route only reports.",
-                &["route", "decision", "reason", "enforced"],
-            ),
-            verifications: counters(
-                "scopegate_token_verifications_total",
-                "Tokens verified for the first time, by result.",
-                &["issuer", "result"],
-            ),
-            issued: counters("scopegate_tokens_issued_total", "Tokens issued, by each of their scopes.", &["scope"]),
-            minted: counters(
-                "scopegate_session_tokens_minted_total",
-                "Replies on routes with `session_token`, by whether a token was put in, or why not.",
-                &["route", "result"],
-            ),
-            rate_limited: counters("scopegate_rate_limited_total", "Requests refused by a limit.", &["limit"]),
-            key_expiry: register(
-                registry,
-                GaugeVec::new(
-                    Opts::new("scopegate_key_expiry_timestamp_seconds", "When a retired key ends."),
-                    &["kid"],
-                ),
-            ),
-            cache_entries: register(registry, IntGauge::new("scopegate_token_cache_entries", "Verified tokens kept.")),
-            cache_evictions: register(
-                registry,
-                IntCounter::new("scopegate_token_cache_evictions_total", "Verified tokens pushed out by others."),
-            ),
-            in_flight: register(registry, IntGauge::new("scopegate_in_flight_requests", "Requests being served.")),
-            store_up: register(
-                registry,
-                IntGauge::new("scopegate_store_up", "Whether the store could be read and written when last tried."),
-            ),
-            access_log_dropped: register(
-                registry,
-                IntCounter::new("scopegate_access_log_dropped_total", "Access log lines that the sink did not take."),
-            ),
-        }
-    }
-}
-
 fn upstream_series(registry: &Registry, names: &[String]) -> Vec<UpstreamSeries> {
     let counters = |name, help| register(registry, IntCounterVec::new(Opts::new(name, help), &["upstream"]));
     let requests = counters("scopegate_upstream_requests_total", "Requests sent upstream.");
@@ -343,31 +266,6 @@ fn upstream_series(registry: &Registry, names: &[String]) -> Vec<UpstreamSeries>
         name: name.clone(),
     };
     names.iter().map(series).collect()
-}
-
-fn build_info(registry: &Registry) {
-    let options = Opts::new("scopegate_build_info", "Always 1; the version is in the labels.");
-    let commit = option_env!("SCOPEGATE_COMMIT").unwrap_or("unknown");
-    register(registry, GaugeVec::new(options, &["version", "commit"]))
-        .with_label_values(&[env!("CARGO_PKG_VERSION"), commit])
-        .set(1.0);
-}
-
-fn reload_state(registry: &Registry) {
-    let gauge = |name, help| register(registry, Gauge::new(name, help));
-    gauge("scopegate_config_last_reload_success", "Whether the configuration read last was taken.").set(1.0);
-    #[expect(clippy::cast_precision_loss, reason = "seconds of this era fit a float")]
-    let now = crate::domain::Timestamp::now().seconds() as f64;
-    gauge("scopegate_config_last_reload_timestamp_seconds", "When a configuration was taken last.").set(now);
-}
-
-fn register<C: prometheus::core::Collector + Clone + 'static>(
-    registry: &Registry,
-    collector: prometheus::Result<C>,
-) -> C {
-    let collector = collector.expect("names and labels are well-formed");
-    registry.register(Box::new(collector.clone())).expect("each name is registered once");
-    collector
 }
 
 fn subject_index(subject: Subject) -> usize {

@@ -1,0 +1,85 @@
+use std::time::Duration;
+
+use crate::config::{
+    Rate,
+    cursor::{Written, number, section},
+    problem::Problems,
+    units::{duration, rate, size},
+    yaml::Node,
+};
+
+/// `cache`
+#[derive(Debug, Default)]
+pub struct Cache {
+    pub entries: Written<u64>,
+    pub memory: Written<u64>,
+    pub negative: Written<Negative>,
+}
+
+/// `negative` of the cache.
+#[derive(Debug, Default)]
+pub struct Negative {
+    pub entries: Written<u64>,
+    pub ttl: Written<Duration>,
+}
+
+/// `limits`
+#[derive(Debug, Default)]
+pub struct Limits {
+    pub headers: Written<u64>,
+    pub header_count: Written<u64>,
+    pub body: Written<u64>,
+    pub header_timeout: Written<Duration>,
+    pub body_timeout: Written<Duration>,
+    pub in_flight: Written<u64>,
+    pub token_failures: Written<TokenFailures>,
+}
+
+/// `token_failures` of the limits.
+#[derive(Debug, Default)]
+pub struct TokenFailures {
+    pub per_client: Written<Rate>,
+    pub per_address: Written<Rate>,
+}
+
+impl Cache {
+    pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        section(node, problems, |fields| Self {
+            entries: fields.optional("entries", number),
+            memory: fields.optional("memory", size),
+            negative: fields.optional("negative", Negative::read),
+        })
+    }
+}
+
+impl Negative {
+    pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        section(node, problems, |fields| Self {
+            entries: fields.optional("entries", number),
+            ttl: fields.optional("ttl", duration),
+        })
+    }
+}
+
+impl Limits {
+    pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        section(node, problems, |fields| Self {
+            headers: fields.optional("headers", size),
+            header_count: fields.optional("header_count", number),
+            body: fields.optional("body", size),
+            header_timeout: fields.optional("header_timeout", duration),
+            body_timeout: fields.optional("body_timeout", duration),
+            in_flight: fields.optional("in_flight", number),
+            token_failures: fields.optional("token_failures", TokenFailures::read),
+        })
+    }
+}
+
+impl TokenFailures {
+    pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        section(node, problems, |fields| Self {
+            per_client: fields.optional("per_client", rate),
+            per_address: fields.optional("per_address", rate),
+        })
+    }
+}

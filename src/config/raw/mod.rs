@@ -1,0 +1,95 @@
+//! The configuration as written: every key, its value and its place, no meaning yet. One file per group of sections;
+//! nothing here is seen outside `config`.
+
+mod limits;
+mod listen;
+mod route;
+mod upstream;
+
+use std::time::Duration;
+
+pub(super) use limits::{Cache, Limits, Negative, TokenFailures};
+pub(super) use listen::{Admin, Listen};
+pub(super) use route::{ApplicationId, Route, Scope, SessionToken};
+pub(super) use upstream::{Timeouts, Upstream};
+
+use super::{
+    cursor::{At, Named, Reader, Written, list, named, number, section, some, some_texts, text, texts, truth},
+    problem::{Place, Problems},
+    units::{Schedule, duration, schedule},
+    yaml::Node,
+};
+
+/// The whole file.
+#[derive(Debug)]
+pub(super) struct Config {
+    pub(super) listen: Written<Vec<At<Listen>>>,
+    pub(super) admin: Written<Admin>,
+    pub(super) issuer: Written<Issuer>,
+    pub(super) store: Written<String>,
+    pub(super) store_key: Written<Vec<At<String>>>,
+    pub(super) trust: Option<Place>,
+    pub(super) upstreams: Option<At<Vec<Named<Upstream>>>>,
+    pub(super) threads: Written<u64>,
+    pub(super) routes: Option<At<Vec<At<Route>>>>,
+    pub(super) cache: Written<Cache>,
+    pub(super) limits: Written<Limits>,
+    pub(super) scopes: Written<Vec<At<Scope>>>,
+    pub(super) reload: Option<Place>,
+    pub(super) trusted_proxies: Option<Place>,
+}
+
+/// `issuer`
+#[derive(Debug, Default)]
+pub(super) struct Issuer {
+    pub(super) url: Written<String>,
+    pub(super) audience: Written<String>,
+    pub(super) algorithm: Written<String>,
+    pub(super) lifetime: Written<Duration>,
+    pub(super) rotate_every: Written<Schedule>,
+    pub(super) clock_skew: Written<Duration>,
+    pub(super) client_secret_post: Written<bool>,
+}
+
+impl Config {
+    /// Reads a document. `None` only if it is no mapping: a problem below leaves the rest to be checked.
+    pub(super) fn read(document: &Node, problems: &mut Problems) -> Option<Self> {
+        section(document, problems, |fields| Self {
+            listen: fields.optional("listen", some(Listen::read)),
+            admin: fields.optional("admin", Admin::read),
+            issuer: fields.optional("issuer", Issuer::read),
+            store: fields.optional("store", text),
+            store_key: fields.optional("store_key", some_texts),
+            trust: fields.unsupported("trust", list(anything())),
+            upstreams: fields.required("upstreams", named(Upstream::read)),
+            threads: fields.optional("threads", number),
+            routes: fields.required("routes", some(Route::read)),
+            cache: fields.optional("cache", Cache::read),
+            limits: fields.optional("limits", Limits::read),
+            scopes: fields.optional("scopes", list(Scope::read)),
+            reload: fields.unsupported("reload", text),
+            trusted_proxies: fields.unsupported("trusted_proxies", texts),
+        })
+    }
+}
+
+impl Issuer {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        section(node, problems, |fields| Self {
+            url: fields.optional("url", text),
+            audience: fields.optional("audience", text),
+            algorithm: fields.optional("algorithm", text),
+            lifetime: fields.optional("lifetime", duration),
+            rotate_every: fields.optional("rotate_every", schedule),
+            clock_skew: fields.optional("clock_skew", duration),
+            client_secret_post: fields.optional("client_secret_post", truth),
+        })
+    }
+}
+
+// What later releases bring is read here for misspelt keys and wrong types, and refused by the check.
+
+/// What may stand there is for that release to say.
+pub(super) fn anything() -> impl Reader<()> {
+    |_: &Node, _: &mut Problems| Some(())
+}

@@ -1,0 +1,98 @@
+use super::anything;
+use crate::config::{
+    cursor::{At, Written, section, some_texts, text, texts, truth},
+    problem::{Place, Problems},
+    yaml::Node,
+};
+
+/// One entry of `routes`.
+#[derive(Debug)]
+pub struct Route {
+    pub pattern: Option<At<String>>,
+    pub id: Written<String>,
+    pub scope: Written<Vec<At<String>>>,
+    pub public: Written<bool>,
+    pub enforce: Written<String>,
+    pub application_id: Written<ApplicationId>,
+    pub upstream: Written<String>,
+    pub forward_token: Written<bool>,
+    pub cors: Option<Place>,
+    pub session_token: Written<SessionToken>,
+}
+
+/// `application_id` of a route.
+#[derive(Debug, Default)]
+pub struct ApplicationId {
+    pub path: Written<String>,
+    pub query: Written<String>,
+    pub header: Written<String>,
+    pub body: Written<String>,
+}
+
+/// `session_token` of a route.
+#[derive(Debug)]
+pub struct SessionToken {
+    pub application_id: Option<At<String>>,
+    pub workflow_id: Option<At<String>>,
+    pub redirect_url: Option<At<String>>,
+    pub into: Option<At<String>>,
+}
+
+/// One entry of `scopes`.
+#[derive(Debug)]
+pub struct Scope {
+    pub name: Option<At<String>>,
+    pub implies: Written<Vec<At<String>>>,
+    pub required_claims: Written<Vec<At<String>>>,
+    pub bound_to: Written<String>,
+}
+
+impl Route {
+    pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        section(node, problems, |fields| Self {
+            pattern: fields.required("match", text),
+            id: fields.optional("id", text),
+            scope: fields.optional("scope", some_texts),
+            public: fields.optional("public", truth),
+            enforce: fields.optional("enforce", text),
+            application_id: fields.optional("application_id", ApplicationId::read),
+            upstream: fields.optional("upstream", text),
+            forward_token: fields.optional("forward_token", truth),
+            cors: fields.unsupported("cors", anything()),
+            session_token: fields.optional("session_token", SessionToken::read),
+        })
+    }
+}
+
+impl ApplicationId {
+    pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        section(node, problems, |fields| Self {
+            path: fields.optional("path", text),
+            query: fields.optional("query", text),
+            header: fields.optional("header", text),
+            body: fields.optional("body", text),
+        })
+    }
+}
+
+impl SessionToken {
+    pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        section(node, problems, |fields| Self {
+            application_id: fields.required("application_id", text),
+            workflow_id: fields.required("workflow_id", text),
+            redirect_url: fields.required("redirect_url", text),
+            into: fields.required("into", text),
+        })
+    }
+}
+
+impl Scope {
+    pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        section(node, problems, |fields| Self {
+            name: fields.required("name", text),
+            implies: fields.optional("implies", texts),
+            required_claims: fields.optional("required_claims", texts),
+            bound_to: fields.optional("bound_to", text),
+        })
+    }
+}
