@@ -4,17 +4,18 @@
 
 use std::{hint::black_box, sync::Arc};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method, header};
 use scopegate::{
-    cache::{Bounds, TokenCache},
-    domain::{Catalogue, ClientId, CustomerId, Principal, ScopeSet, Timestamp, TokenId},
+    cache::{Bounds, Known, TokenCache},
+    domain::{Catalogue, ClientId, CustomerId, IssuerId, Principal, ScopeSet, Timestamp, TokenId},
     policy::{
         Access, ApplicationPlaces, Enforcement, Found, HeadLimits, JsonPointer, Parts, PathPattern, RequestTarget,
         Route, RouteId, RouteTable, TokenForwarding, UpstreamId, check_head, decide, head_end,
     },
-    token::{Algorithm, Grant, PrivateKey, SessionClaims, SigningKey, bearer, issue},
-    trust::{Cleared, Standing, Trust, TrustedKey},
+    token::{Algorithm, Expectations, Grant, PrivateKey, SessionClaims, SigningKey, bearer, issue},
+    trust::{Cleared, Memory, Standing, Trust, TrustedKey, Verification},
 };
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -39,9 +40,10 @@ fn token(key: &SigningKey, session: Option<&SessionClaims>) -> String {
 }
 
 fn trust(key: &SigningKey) -> Trust {
-    let trust = Trust::new("https://api.example.com".into(), "applications-api".into(), 30, Arc::default());
+    let rules = Expectations::own("applications-api".into(), 30, Arc::default());
+    let trust = Trust::new("https://api.example.com".into(), rules, Vec::new());
     let keys = vec![TrustedKey { key: key.public().clone(), until: None }];
-    trust.replace(Standing { keys, clients: [(client(), None)].into_iter().collect() });
+    trust.replace(Standing { keys, clients: [(client(), None)].into_iter().collect(), ..Standing::default() });
     trust
 }
 
@@ -122,9 +124,12 @@ fn cache_hit(criterion: &mut Criterion) {
     let cache = TokenCache::new(Bounds { entries: 100_000, memory: 64 << 20, negative_entries: 20_000, negative_ttl });
     let ask = || {
         let recheck = |principal: &Principal, cleared: &Cleared| trust.recheck(principal, cleared, NOW);
-        cache.principal(black_box(token.as_bytes()), NOW, recheck, || trust.verify(token.as_bytes(), NOW))
+        cache.find(black_box(token.as_bytes()), NOW, recheck)
     };
-    ask().1.expect("the token is good");
+    let Known::Nothing(digest) = ask() else { unreachable!("the cache is empty") };
+    let outcome = trust.verify_own(token.as_bytes(), NOW);
+    let verification = Verification { issuer: Some(IssuerId::OWN), outcome, memory: Memory::Fleeting };
+    cache.keep(digest, verification, NOW).expect("the token is good");
     criterion.bench_function("cache/hit", |bencher| bencher.iter(ask));
 }
 
@@ -134,7 +139,7 @@ fn recheck(criterion: &mut Criterion) {
     let key = SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).expect("a fresh key");
     for count in [0, 1_000_000] {
         let trust = trust(&key);
-        let principal = trust.verify(token(&key, None).as_bytes(), NOW).expect("the token is good");
+        let principal = trust.verify_own(token(&key, None).as_bytes(), NOW).expect("the token is good");
         trust.revoke_tokens((0..count).map(|number| (id(number), principal.expires_at)), NOW);
         let good = |number| Principal { token: Some(id(count + number)), ..principal.clone() };
         let principals: Vec<(Principal, Cleared)> = (0..1 << 16).map(|n| (good(n), Cleared::default())).collect();
@@ -155,7 +160,7 @@ fn decision(criterion: &mut Criterion) {
     let key = SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).expect("a fresh key");
     let catalogue = Catalogue::default();
     let (free, bound) = (token(&key, None), token(&key, Some(&session())));
-    let verify = |token: &str| trust(&key).verify(token.as_bytes(), NOW).expect("the token is good");
+    let verify = |token: &str| trust(&key).verify_own(token.as_bytes(), NOW).expect("the token is good");
     let scopes = catalogue.granted(["application.read", "application.session"]);
     let body = ApplicationPlaces { body: JsonPointer::parse("/applicationId"), ..ApplicationPlaces::default() };
     let route = route(0, body, scopes);
@@ -177,10 +182,28 @@ fn tokens(criterion: &mut Criterion) {
         criterion.bench_function(&format!("token/issue {algorithm}"), |bencher| bencher.iter(|| token(&key, None)));
         let (trust, token) = (trust(&key), token(&key, None));
         criterion.bench_function(&format!("token/verify {algorithm}"), |bencher| {
-            bencher.iter(|| trust.verify(black_box(token.as_bytes()), NOW));
+            bencher.iter(|| trust.verify_own(black_box(token.as_bytes()), NOW));
         });
     }
 }
 
-criterion_group!(benches, head, routes, bearer_parse, cache_hit, recheck, decision, tokens);
+/// The signature alone: by a key that was parsed once, and by the library, which parses it each time.
+fn signatures(criterion: &mut Criterion) {
+    for algorithm in Algorithm::ALL {
+        let key = SigningKey::new(&PrivateKey::generate(algorithm)).expect("a fresh key");
+        let token = token(&key, None);
+        let (signed, signature) = token.rsplit_once('.').expect("a compact token");
+        let bytes = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
+        criterion.bench_function(&format!("signature/parsed key {algorithm}"), |bencher| {
+            bencher.iter(|| key.public().verifies(black_box(signed.as_bytes()), &bytes));
+        });
+        let library = jsonwebtoken::DecodingKey::from_jwk(key.jwk()).expect("a published key");
+        let name = algorithm.name().parse().expect("the library knows it");
+        criterion.bench_function(&format!("signature/jsonwebtoken {algorithm}"), |bencher| {
+            bencher.iter(|| jsonwebtoken::crypto::verify(signature, black_box(signed.as_bytes()), &library, name));
+        });
+    }
+}
+
+criterion_group!(benches, head, routes, bearer_parse, cache_hit, recheck, decision, tokens, signatures);
 criterion_main!(benches);

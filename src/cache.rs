@@ -17,7 +17,7 @@ use moka::{Expiry, notification::RemovalCause, sync::Cache};
 
 use crate::{
     domain::{Principal, Reason, Timestamp, random_bytes},
-    trust::Cleared,
+    trust::{Cleared, Memory, Verification},
 };
 
 /// Bounds of a [`TokenCache`].
@@ -40,6 +40,15 @@ pub enum Lookup {
     Hit,
     /// It was verified, or refused, just now.
     Miss,
+}
+
+/// What is known of a token.
+#[derive(Debug)]
+pub enum Known {
+    /// It was verified or refused before, and this is what it is worth now.
+    Before(Result<Arc<Principal>, Reason>),
+    /// Nothing: it is to be verified, and the outcome kept under its digest.
+    Nothing(Digest),
 }
 
 /// The cache of verified tokens and, apart from it, of lately refused ones.
@@ -86,28 +95,36 @@ impl TokenCache {
         Self { digest_key: hmac::Key::new(hmac::HMAC_SHA256, &random_bytes::<32>()), verified, evicted, refused }
     }
 
-    /// The principal of `token`: kept, and then asked of `recheck`, or verified by `verify` and kept until it expires.
-    pub fn principal(
+    /// What is known of `token`: a principal that was kept, and then asked of `recheck`, or a refusal.
+    pub fn find(
         &self,
         token: &[u8],
         now: Timestamp,
         recheck: impl FnOnce(&Principal, &Cleared) -> Result<(), Reason>,
-        verify: impl FnOnce() -> Result<Principal, Reason>,
-    ) -> (Lookup, Result<Arc<Principal>, Reason>) {
+    ) -> Known {
         let digest = self.digest(token);
         if let Some(entry) = self.verified.get(&digest) {
-            return (Lookup::Hit, recheck(&entry.principal, &entry.cleared).map(|()| Arc::clone(&entry.principal)));
+            if entry.principal.asked_again_at.is_some_and(|moment| moment <= now) {
+                return Known::Nothing(digest);
+            }
+            let stands = recheck(&entry.principal, &entry.cleared);
+            return Known::Before(stands.map(|()| Arc::clone(&entry.principal)));
         }
-        if let Some(reason) = self.refused.get(&digest) {
-            return (Lookup::Hit, Err(reason));
+        match self.refused.get(&digest) {
+            Some(reason) => Known::Before(Err(reason)),
+            None => Known::Nothing(digest),
         }
-        let verified = verify().map(Arc::new);
-        match &verified {
-            Ok(principal) => self.verified.insert(digest, Arc::new(Entry::of(principal, now))),
-            Err(reason) if is_lasting(*reason) => self.refused.insert(digest, *reason),
-            Err(_) => {}
+    }
+
+    /// Keeps what came of a token of which nothing was known: a principal until it expires, a refusal for a moment.
+    pub fn keep(&self, token: Digest, verification: Verification, now: Timestamp) -> Result<Arc<Principal>, Reason> {
+        let outcome = verification.outcome.map(Arc::new);
+        match (&outcome, verification.memory) {
+            (Ok(principal), _) => self.verified.insert(token, Arc::new(Entry::of(principal, now))),
+            (Err(reason), Memory::Lasting) => self.refused.insert(token, *reason),
+            (Err(_), Memory::Fleeting) => {}
         }
-        (Lookup::Miss, verified)
+        outcome
     }
 
     /// Forgets refusals: a key they were missing may be there now.
@@ -133,17 +150,11 @@ impl TokenCache {
     }
 }
 
-/// Whether a refusal stays true: an expired token is told so each time, and a claim's time may still come.
-const fn is_lasting(reason: Reason) -> bool {
-    matches!(reason, Reason::Malformed | Reason::Signature | Reason::UnknownKey)
-}
-
 impl Entry {
     fn of(principal: &Arc<Principal>, now: Timestamp) -> Self {
         let texts = principal.client.as_bytes().len()
             + principal.customer.as_bytes().len()
             + principal.scope_text.len()
-            + principal.key.as_bytes().len()
             + principal.application.as_ref().map_or(0, |application| application.as_bytes().len())
             + principal.token.as_ref().map_or(0, |token| token.as_bytes().len());
         let weight = size_of::<Principal>() + size_of::<Self>() + texts + OVERHEAD;
@@ -172,8 +183,8 @@ impl Expiry<Digest, Arc<Entry>> for UntilExpired {
 }
 
 /// HMAC-SHA-256 of a token under a key of this process: nobody outside can choose where an entry lands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Digest([u8; 32]);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest([u8; 32]);
 
 impl Hash for Digest {
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -209,7 +220,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::domain::{ClientId, CustomerId, KeyId, ScopeSet};
+    use crate::domain::{ClientId, CustomerId, IssuerId, ScopeSet};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
 
@@ -226,59 +237,81 @@ mod tests {
             scope_text: HeaderValue::from_static("application"),
             application: None,
             token: None,
-            key: KeyId::parse("key").unwrap(),
+            issuer: IssuerId::OWN,
+            key: None,
             issued_at: None,
             not_before: None,
             expires_at: NOW.plus(3600),
+            asked_again_at: None,
         }
+    }
+
+    /// Looks a token up at `now` and, if nothing is known of it, keeps what `verify` says. True if something was known.
+    fn ask(
+        cache: &TokenCache,
+        token: &str,
+        now: Timestamp,
+        recheck: Result<(), Reason>,
+        verify: impl FnOnce() -> Verification,
+    ) -> (bool, Result<Arc<Principal>, Reason>) {
+        match cache.find(token.as_bytes(), now, |_, _| recheck) {
+            Known::Before(outcome) => (true, outcome),
+            Known::Nothing(digest) => (false, cache.keep(digest, verify(), now)),
+        }
+    }
+
+    fn verified(principal: Principal) -> Verification {
+        Verification { issuer: Some(IssuerId::OWN), outcome: Ok(principal), memory: Memory::Fleeting }
+    }
+
+    fn refused(reason: Reason, memory: Memory) -> Verification {
+        Verification { issuer: None, outcome: Err(reason), memory }
     }
 
     #[test]
     fn a_token_is_verified_once_and_rechecked_on_every_hit() {
         let cache = cache(10);
-        let (verified, rechecked) = (Cell::new(0), Cell::new(0));
-        let ask = |token: &str| {
-            let recheck = |_: &Principal, _: &Cleared| {
-                rechecked.set(rechecked.get() + 1);
-                Ok(())
-            };
-            let verify = || {
-                verified.set(verified.get() + 1);
-                Ok(principal())
-            };
-            cache.principal(token.as_bytes(), NOW, recheck, verify).0
+        let known = |token| ask(&cache, token, NOW, Ok(()), || verified(principal())).0;
+        assert_eq!([known("a"), known("a"), known("b"), known("a")], [false, true, false, true]);
+        let rechecked = Cell::new(0);
+        let recheck = |_: &Principal, _: &Cleared| {
+            rechecked.set(rechecked.get() + 1);
+            Ok(())
         };
-        assert_eq!([ask("a"), ask("a"), ask("b"), ask("a")], [Lookup::Miss, Lookup::Hit, Lookup::Miss, Lookup::Hit]);
-        assert_eq!((verified.get(), rechecked.get()), (2, 2));
+        assert!(matches!(cache.find(b"a", NOW, recheck), Known::Before(Ok(_))));
+        assert_eq!(rechecked.get(), 1);
     }
 
     #[test]
     fn a_hit_that_no_longer_stands_is_refused() {
         let cache = cache(10);
-        cache.principal(b"a", NOW, |_, _| Ok(()), || Ok(principal())).1.unwrap();
+        ask(&cache, "a", NOW, Ok(()), || verified(principal())).1.unwrap();
         for reason in [Reason::Expired, Reason::Revoked, Reason::UnknownKey] {
             let verify = || unreachable!("the token is kept");
-            assert_eq!(cache.principal(b"a", NOW, |_, _| Err(reason), verify), (Lookup::Hit, Err(reason)));
+            assert_eq!(ask(&cache, "a", NOW, Err(reason), verify), (true, Err(reason)));
         }
     }
 
     #[test]
+    fn what_an_issuer_said_counts_until_it_is_to_be_asked_again() {
+        let cache = cache(10);
+        let told = || verified(Principal { asked_again_at: Some(NOW.plus(60)), ..principal() });
+        for (now, known) in [(NOW, false), (NOW.plus(59), true), (NOW.plus(60), false), (NOW.plus(61), false)] {
+            assert_eq!(ask(&cache, "a", now, Ok(()), told).0, known, "{now}");
+        }
+        ask(&cache, "a", NOW.plus(62), Ok(()), || refused(Reason::KeysUnavailable, Memory::Fleeting)).1.unwrap_err();
+        assert_eq!(ask(&cache, "a", NOW.plus(63), Ok(()), told).0, false, "an old answer does not come back");
+    }
+
+    #[test]
     fn only_lasting_refusals_are_remembered_and_all_can_be_forgotten() {
-        for (reason, remembered) in [
-            (Reason::Malformed, true),
-            (Reason::Signature, true),
-            (Reason::UnknownKey, true),
-            (Reason::Expired, false),
-            (Reason::NotYetValid, false),
-            (Reason::Claims, false),
-            (Reason::Revoked, false),
-        ] {
+        for (memory, remembered) in [(Memory::Lasting, true), (Memory::Fleeting, false)] {
             let cache = cache(10);
-            let ask = |then| cache.principal(b"a", NOW, |_, _| Ok(()), || then);
-            assert_eq!(ask(Err(reason)), (Lookup::Miss, Err(reason)));
-            assert_eq!(ask(Err(reason)).0, if remembered { Lookup::Hit } else { Lookup::Miss }, "{reason:?}");
+            let known = || ask(&cache, "a", NOW, Ok(()), || refused(Reason::Signature, memory));
+            assert_eq!(known(), (false, Err(Reason::Signature)));
+            assert_eq!(known(), (remembered, Err(Reason::Signature)));
             cache.forget_refusals();
-            assert!(ask(Ok(principal())).1.is_ok(), "{reason:?}");
+            assert!(ask(&cache, "a", NOW, Ok(()), || verified(principal())).1.is_ok(), "{memory:?}");
         }
     }
 
@@ -286,13 +319,13 @@ mod tests {
     fn entries_are_bounded_and_refusals_do_not_push_them_out() {
         let cache = cache(100);
         for n in 0..1000 {
-            cache.principal(format!("good{n}").as_bytes(), NOW, |_, _| Ok(()), || Ok(principal())).1.unwrap();
+            ask(&cache, &format!("good{n}"), NOW, Ok(()), || verified(principal())).1.unwrap();
         }
         cache.verified.run_pending_tasks();
         assert!((1..=100).contains(&cache.entries()), "{}", cache.entries());
         let kept = cache.entries();
         for n in 0..1000 {
-            let _ = cache.principal(format!("bad{n}").as_bytes(), NOW, |_, _| Ok(()), || Err(Reason::Malformed));
+            let _ = ask(&cache, &format!("bad{n}"), NOW, Ok(()), || refused(Reason::Malformed, Memory::Lasting));
         }
         cache.verified.run_pending_tasks();
         cache.refused.run_pending_tasks();

@@ -7,6 +7,7 @@ use std::{fs, sync::Arc};
 
 use scopegate::{
     domain::{Timestamp, TokenId},
+    token::Expectations,
     trust::Trust,
 };
 
@@ -31,7 +32,8 @@ fn memory(name: &str) -> u64 {
 
 #[test]
 fn a_million_revoked_tokens_fit_into_64_mebibytes() {
-    let trust = Trust::new("https://issuer".to_owned(), "api".to_owned(), 30, Arc::default());
+    let rules = Expectations::own("api".to_owned(), 30, Arc::default());
+    let trust = Trust::new("https://issuer".to_owned(), rules, Vec::new());
     let before = memory("VmRSS");
     // A start reads them all at once; a running gateway learns of them in parts.
     let until = NOW.plus(3600);

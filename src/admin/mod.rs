@@ -16,6 +16,7 @@ pub use health::{Access, StoreHealth, Turn};
 use crate::{
     cache::TokenCache,
     telemetry::{AccessLog, Metrics, Readings},
+    trust::Trust,
 };
 
 /// The admin listener's application.
@@ -26,6 +27,8 @@ pub struct Admin {
     pub ready: Arc<AtomicBool>,
     /// Whether changes can be learnt of and made.
     pub store: Arc<StoreHealth>,
+    /// Read when metrics are asked for.
+    pub trust: Arc<Trust>,
     /// Read when metrics are asked for.
     pub cache: Arc<TokenCache>,
     /// Read when metrics are asked for.
@@ -69,13 +72,14 @@ impl Admin {
     }
 
     fn exposition(&self) -> Response<Vec<u8>> {
-        let text = self.metrics.render(Readings {
+        let readings = Readings {
             cache_entries: self.cache.entries(),
             cache_evictions: self.cache.evictions(),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             access_log_dropped: self.access_log.dropped(),
             store_is_up: self.store.is_up(),
-        });
+        };
+        let text = self.metrics.render(readings, self.trust.sources());
         reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
     }
 }

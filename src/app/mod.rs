@@ -7,6 +7,7 @@ mod server;
 mod shutdown;
 mod state;
 mod store;
+mod trust;
 
 use std::{
     io,
@@ -15,7 +16,7 @@ use std::{
 
 pub use store::{OpenStore, key_plan, machine};
 
-use crate::{config::Config, store::StoreError, token::KeyError};
+use crate::{config::Config, store::StoreError, token::KeyError, trust::FetchError};
 
 /// Why the gateway does not start, or a command cannot reach the store.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,9 @@ pub enum AppError {
         /// Why.
         error: io::Error,
     },
+    /// A server that is to be asked cannot be: its authorities are none.
+    #[error("cannot ask other servers: {0}")]
+    Outbound(#[from] FetchError),
     /// No runtime, no threads.
     #[error("cannot start: {0}")]
     Runtime(#[from] io::Error),
@@ -50,6 +54,9 @@ pub fn run(config: Config, announce: impl FnOnce() + Send + 'static) -> Result<(
 
 /// The same on a store that is open already.
 pub fn run_on(config: Config, store: OpenStore, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
+    // The first provider installed is pingora's and reqwest's too: one crypto library everywhere. A second run finds it
+    // there.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let addresses = config.listen.iter().chain([&config.admin.address]);
     addresses.copied().try_for_each(check_address)?;
     let (mut from, secrets, state) = store.first_state(&config)?;
@@ -59,10 +66,11 @@ pub fn run_on(config: Config, store: OpenStore, announce: impl FnOnce() + Send +
         );
     }
     let (revoker, orders) = revoker::channel();
-    let server = server::Server::new(config, state, revoker);
+    let server = server::Server::new(config, state, revoker)?;
     let targets = server.targets();
     store.catch_up_on_tokens(&targets, &mut from)?;
     store.follow(targets, from, secrets, orders);
+    server.follow_keys()?;
     server.run(announce)
 }
 

@@ -25,6 +25,7 @@ use super::{
     shutdown::{FLUSH, GRACE_SECONDS, Signals},
     state::State,
     store::key_plan,
+    trust::{follow_keys, trusted_issuers},
 };
 use crate::{
     admin::{Admin, StoreHealth},
@@ -36,6 +37,7 @@ use crate::{
     proxy::{Gate, GateLimits, Gateway, RequestLimits},
     store::KeyPlan,
     telemetry::{AccessLog, Metrics, Names},
+    token::Expectations,
     trust::Trust,
     upstream::{Timeouts, Upstreams},
 };
@@ -83,12 +85,13 @@ impl Targets {
 }
 
 impl Server {
-    pub(super) fn new(config: Config, state: State, revoker: StoreRevoker) -> Self {
+    pub(super) fn new(config: Config, state: State, revoker: StoreRevoker) -> Result<Self, AppError> {
         let plan = key_plan(&config);
         let Config {
             listen,
             admin,
             issuer,
+            trust,
             store: _,
             store_key: _,
             upstreams,
@@ -102,11 +105,12 @@ impl Server {
         let metrics = Arc::new(Metrics::new(&Names {
             routes: routes.routes().iter().map(|route| route.name.to_string()).collect(),
             upstreams: upstreams.iter().map(|upstream| upstream.name.to_string()).collect(),
+            issuers: trust.iter().map(|issuer| issuer.name.clone()).collect(),
             scopes: catalogue.scopes().iter().map(|scope| scope.name.to_string()).collect(),
         }));
         metrics.state_key_ends(key_ends.iter().map(|(kid, end)| (kid.as_str(), *end)));
-        let skew = issuer.clock_skew.as_secs();
-        let trust = Trust::new(issuer.url.clone(), issuer.audience.clone(), skew, Arc::clone(&catalogue));
+        let rules = Expectations::own(issuer.audience.clone(), issuer.clock_skew.as_secs(), Arc::clone(&catalogue));
+        let trust = Trust::new(issuer.url.clone(), rules, trusted_issuers(trust)?);
         trust.replace(standing);
         let failures = failure_limits(limits.token_failures);
         let gateway = Gateway {
@@ -126,7 +130,12 @@ impl Server {
         let gate = GateLimits { head, head_timeout: limits.header_timeout };
         let ready = Arc::new(AtomicBool::new(false));
         let health = Arc::default();
-        Self { listen, admin_address: admin.address, threads, gate, gateway, ready, plan, health }
+        Ok(Self { listen, admin_address: admin.address, threads, gate, gateway, ready, plan, health })
+    }
+
+    /// Other issuers' keys are had before the first listener opens, if they can be.
+    pub(super) fn follow_keys(&self) -> Result<(), AppError> {
+        follow_keys(Arc::clone(&self.gateway.trust), Arc::clone(&self.gateway.cache))
     }
 
     pub(super) fn targets(&self) -> Targets {
@@ -143,8 +152,6 @@ impl Server {
 
     /// Listens until a signal. `announce` is called once every listener takes connections.
     pub(super) fn run(self, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
-        // The first provider installed is pingora's too: one crypto library everywhere. A second run finds it there.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut server = pingora::server::Server::new_with_opt_and_conf(None, server_conf(self.threads));
         server.bootstrap();
         let access_log = Arc::clone(&self.gateway.access_log);
@@ -157,6 +164,7 @@ impl Server {
             metrics: Arc::clone(&self.gateway.metrics),
             ready: Arc::clone(&self.ready),
             store: Arc::clone(&self.health),
+            trust: Arc::clone(&self.gateway.trust),
             cache: Arc::clone(&self.gateway.cache),
             in_flight: Arc::clone(&self.gateway.in_flight),
             access_log: Arc::clone(&access_log),

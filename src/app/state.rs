@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use super::{AppError, secrets::Secrets};
 use crate::{
     domain::{Catalogue, ClientId, CustomerId, ScopeName, ScopeSet, Timestamp},
@@ -38,15 +40,18 @@ impl State {
         let signer = signer(&keys, now).unwrap_or(current).id.clone();
         let mut signing_key = None;
         let mut trusted = Vec::with_capacity(keys.len());
+        let mut published = Vec::with_capacity(keys.len());
         for StoredKey { id, state, created_at: _, current_since: _, private } in &keys {
             let key = SigningKey::new(private)?;
             trusted.push(TrustedKey { key: key.public().clone(), until: state.end() });
+            published.push(key.jwk().clone());
             if *id == signer {
                 signing_key = Some(key);
             }
         }
         secrets.keep(&clients);
-        let ends: HashMap<Holder, Timestamp> = revoked.into_iter().map(|one| (one.holder, one.up_to)).collect();
+        let ends: HashMap<Holder, Timestamp, RandomState> =
+            revoked.into_iter().map(|one| (one.holder, one.up_to)).collect();
         let clients: HashMap<ClientId, issuer::Client> = clients
             .into_iter()
             .filter(|client| client.state == ClientState::Enabled)
@@ -55,16 +60,12 @@ impl State {
                 (client.id.clone(), issuer_client(client, end, catalogue, secrets))
             })
             .collect();
-        let end = |trusted: &TrustedKey| trusted.until.map(|until| (trusted.key.id().to_string(), until));
+        let end = |key: &StoredKey| key.state.end().map(|until| (key.id.to_string(), until));
         let enabled = clients.iter().map(|(id, client)| (id.clone(), client.tokens_end)).collect();
-        let directory = Directory {
-            clients,
-            hashing_key,
-            signing_key: signing_key.ok_or(AppError::NoSigningKey)?,
-            published: trusted.iter().map(|trusted| trusted.key.clone()).collect(),
-        };
-        let key_ends = trusted.iter().filter_map(end).collect();
-        let standing = Standing { keys: trusted, clients: enabled };
+        let directory =
+            Directory { clients, hashing_key, signing_key: signing_key.ok_or(AppError::NoSigningKey)?, published };
+        let key_ends = keys.iter().filter_map(end).collect();
+        let standing = Standing { keys: trusted, clients: enabled, revoked: ends };
         Ok(Self { directory, standing, key_ends, settles_at, current_since })
     }
 
@@ -74,7 +75,11 @@ impl State {
 }
 
 /// The second up to which the client's tokens were revoked: its own, or all of its customer.
-fn tokens_end(client: &ClientId, customer: &CustomerId, ends: &HashMap<Holder, Timestamp>) -> Option<Timestamp> {
+fn tokens_end(
+    client: &ClientId,
+    customer: &CustomerId,
+    ends: &HashMap<Holder, Timestamp, RandomState>,
+) -> Option<Timestamp> {
     let holders = [Holder::Client(client.clone()), Holder::Customer(customer.clone())];
     holders.iter().filter_map(|holder| ends.get(holder)).max().copied()
 }

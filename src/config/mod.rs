@@ -18,6 +18,9 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderValue;
+use url::Url;
+
 pub use problem::{Place, Problem, Problems};
 pub use units::duration_of;
 
@@ -25,7 +28,7 @@ use crate::{
     domain::Catalogue,
     policy::{RouteTable, UpstreamId},
     store::PostgresAddress,
-    token::Algorithm,
+    token::{Algorithm, Expectations, JwsAlgorithm, VerifyingKey},
 };
 
 /// A whole checked configuration.
@@ -37,6 +40,8 @@ pub struct Config {
     pub admin: Admin,
     /// Our own issuer.
     pub issuer: Issuer,
+    /// Other issuers whose tokens are accepted.
+    pub trust: Vec<TrustedIssuer>,
     /// Where clients and keys are kept.
     pub store: StoreLocation,
     /// Where the key-encryption key comes from.
@@ -90,6 +95,67 @@ pub enum SecretPost {
     Allowed,
     /// Only HTTP Basic is.
     Refused,
+}
+
+/// An issuer whose tokens are accepted beside our own.
+#[derive(Debug)]
+pub struct TrustedIssuer {
+    /// Its `iss`, byte for byte.
+    pub name: String,
+    /// What its tokens must say.
+    pub rules: Expectations,
+    /// What they are verified with.
+    pub keys: TrustedKeys,
+}
+
+/// What another issuer's tokens are verified with.
+#[derive(Debug)]
+pub enum TrustedKeys {
+    /// Keys that stood in files or variables.
+    Fixed(Vec<VerifyingKey>),
+    /// A key set that somebody else publishes.
+    Followed(RemoteKeys),
+    /// The issuer's word.
+    Asked(AskedIssuer),
+}
+
+/// A key set, where it is and how often it is read.
+#[derive(Debug)]
+pub struct RemoteKeys {
+    /// Where it is.
+    pub place: KeySetPlace,
+    /// The algorithms that its keys may be used with.
+    pub algorithms: Vec<JwsAlgorithm>,
+    /// From one reading to the next.
+    pub refresh: Duration,
+    /// How long the last one counts while no other can be had.
+    pub stale: Duration,
+    /// The only roots that its server's certificate may lead to (PEM); `None`: the system's.
+    pub authorities: Option<Vec<u8>>,
+}
+
+/// Where a key set is.
+#[derive(Debug)]
+pub enum KeySetPlace {
+    /// At this address.
+    Url(Url),
+    /// Where the metadata of the issuer at this address says.
+    Discovered(Url),
+    /// In this file.
+    File(PathBuf),
+}
+
+/// A server that is asked about tokens (RFC 7662).
+#[derive(Debug)]
+pub struct AskedIssuer {
+    /// Its introspection endpoint.
+    pub url: Url,
+    /// Our credentials there, ready for `Authorization`; never shown.
+    pub authorization: HeaderValue,
+    /// How long an answer counts at most.
+    pub cap: Duration,
+    /// The only roots that its certificate may lead to (PEM); `None`: the system's.
+    pub authorities: Option<Vec<u8>>,
 }
 
 /// Where clients, keys and revocations are kept.

@@ -15,7 +15,7 @@ pub use argon2id::{Argon2idCost, Argon2idError, Argon2idHash};
 pub use calendar::DateTime;
 pub use clock::{Timestamp, wall_clock};
 pub use id::{ApplicationId, ClientId, CustomerId, HeaderText, HeaderTextError, KeyId, TokenId, WorkflowId};
-pub use principal::{Principal, RequiredClaim};
+pub use principal::{IssuerId, KeyFingerprint, Principal, RequiredClaim};
 pub use random::random_bytes;
 pub use reason::{ALL_REASONS, Reason};
 pub use scope::{

@@ -1,8 +1,10 @@
+use std::fmt;
+
 use http::HeaderValue;
 
 use super::{
     clock::Timestamp,
-    id::{ApplicationId, ClientId, CustomerId, KeyId, TokenId},
+    id::{ApplicationId, ClientId, CustomerId, TokenId},
     scope::ScopeSet,
 };
 
@@ -31,6 +33,42 @@ impl RequiredClaim {
     }
 }
 
+/// Which issuer's tokens: our own, or an entry of `trust`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IssuerId(u16);
+
+impl IssuerId {
+    /// Our own.
+    pub const OWN: Self = Self(0);
+
+    /// That of the entry of `trust` at this place, counted from 0.
+    pub const fn trusted(place: u16) -> Self {
+        Self(place + 1)
+    }
+
+    /// Its place in tables that begin with our own.
+    pub const fn place(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Tells one key from all others of this process, and tells nothing of a secret one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyFingerprint([u8; 16]);
+
+impl KeyFingerprint {
+    /// The fingerprint of these bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Debug for KeyFingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyFingerprint(…)")
+    }
+}
+
 /// The verified claims of one token: who calls, and what they may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
@@ -46,12 +84,16 @@ pub struct Principal {
     pub application: Option<ApplicationId>,
     /// Its `jti`, if it has one.
     pub token: Option<TokenId>,
-    /// The key that verified it.
-    pub key: KeyId,
+    /// Whose token it is.
+    pub issuer: IssuerId,
+    /// The key that verified it; `None` if its issuer was asked instead.
+    pub key: Option<KeyFingerprint>,
     /// When it was issued (`iat`), if it says so.
     pub issued_at: Option<Timestamp>,
     /// Valid from this moment on (`nbf`), if it says so.
     pub not_before: Option<Timestamp>,
     /// No longer valid from this moment on (`exp`).
     pub expires_at: Timestamp,
+    /// When its issuer must be asked again, if it was asked.
+    pub asked_again_at: Option<Timestamp>,
 }

@@ -1,15 +1,13 @@
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
+use jsonwebtoken::jwk::Jwk;
 use serde_json::{Value, json};
 
 use super::{
     Authentication, Settings,
     reply::{Reply, bytes_reply, json_reply, no_store},
 };
-use crate::{
-    domain::{Catalogue, Principal, ScopeDefinition},
-    token::VerifyingKey,
-};
+use crate::domain::{Catalogue, Principal, ScopeDefinition};
 
 pub(super) fn user_info(principal: &Principal) -> Reply {
     let body = json!({"customerId": principal.customer.as_str(), "sub": principal.client.as_str()});
@@ -18,8 +16,7 @@ pub(super) fn user_info(principal: &Principal) -> Reply {
     reply
 }
 
-pub(super) fn encode_key_set(keys: &[VerifyingKey]) -> Bytes {
-    let keys: Vec<_> = keys.iter().map(VerifyingKey::jwk).collect();
+pub(super) fn encode_key_set(keys: &[Jwk]) -> Bytes {
     Bytes::from(json!({ "keys": keys }).to_string())
 }
 

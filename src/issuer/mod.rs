@@ -22,6 +22,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use jsonwebtoken::jwk::Jwk;
 
 pub use client_credentials::is_allowed_redirect;
 pub use failures::{FailureLimits, Rate};
@@ -36,7 +37,7 @@ use crate::{
         Timestamp,
     },
     policy::Unminted,
-    token::{SigningKey, VerifyingKey},
+    token::SigningKey,
     trust::Trust,
 };
 use form::Form;
@@ -187,7 +188,7 @@ pub struct Directory {
     /// What new tokens are signed with.
     pub signing_key: SigningKey,
     /// Every key to publish.
-    pub published: Vec<VerifyingKey>,
+    pub published: Vec<Jwk>,
 }
 
 /// A request to an endpoint that clients authenticate at.
@@ -273,7 +274,7 @@ impl Issuer {
     async fn try_introspect(&self, request: &ClientRequest<'_>, trust: &Trust) -> Result<Reply, TokenError> {
         let form = Form::parse(request.headers, request.form)?;
         let caller = self.authenticate(&form, request).await?;
-        introspection::introspect(caller.client(), &form, trust, request.now)
+        introspection::introspect(caller.client(), &form, trust, request.now).await
     }
 
     /// A session token for the caller's own client, once its application was created.

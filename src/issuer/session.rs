@@ -5,7 +5,7 @@ use super::{
     client_credentials::{check_redirect_url, fresh_id},
 };
 use crate::{
-    domain::{APPLICATION_SESSION, ApplicationId, Principal, Timestamp, WorkflowId},
+    domain::{APPLICATION_SESSION, ApplicationId, IssuerId, Principal, Timestamp, WorkflowId},
     policy::Unminted,
     token::{Grant, SessionClaims, issue},
 };
@@ -30,7 +30,9 @@ pub(super) fn token(
     session: &Session<'_>,
     now: Timestamp,
 ) -> Result<String, Unminted> {
-    let client = directory.clients.get(&principal.client).filter(|client| client.customer == principal.customer);
+    // Another issuer's client may have the name of one of ours.
+    let own = principal.issuer == IssuerId::OWN;
+    let client = directory.clients.get(&principal.client).filter(|client| own && client.customer == principal.customer);
     let client = client.ok_or(Unminted::ClientUnknown)?;
     let Session { application, workflow, redirect_url } = *session;
     check_redirect_url(redirect_url, &client.redirect_urls).map_err(|_| Unminted::RedirectRefused)?;

@@ -44,7 +44,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{ClientId, CustomerId, KeyId, Timestamp},
+        domain::{ClientId, CustomerId, IssuerId, Timestamp},
         policy::{ApplicationPlaces, Enforcement, RequestTarget, RouteId, TokenForwarding, UpstreamId},
     };
 
@@ -72,7 +72,9 @@ mod tests {
             scope_text: HeaderValue::from_str(scopes).unwrap(),
             application: scopes.contains("session").then(|| ApplicationId::parse("ours").unwrap()),
             token: None,
-            key: KeyId::parse("k").unwrap(),
+            issuer: IssuerId::OWN,
+            key: None,
+            asked_again_at: None,
             issued_at: None,
             not_before: None,
             expires_at: Timestamp::from_seconds(10),

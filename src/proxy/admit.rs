@@ -9,6 +9,7 @@ use super::{
     context::{Admitted, BodyState, RequestContext},
 };
 use crate::{
+    cache::{Known, Lookup},
     domain::{Catalogue, Principal, Reason},
     issuer::Endpoint,
     policy::{Access, Enforcement, Found, Grant, Parts, RequestTarget, Route, decide, grant},
@@ -72,7 +73,7 @@ impl Gateway {
             self.metrics.count_overload();
             return Ok(Admission::Refuse(Reason::Overloaded.into()));
         }
-        let candidate = match self.judge_head(session.req_header(), ctx) {
+        let candidate = match self.judge_head(session.req_header(), ctx).await {
             Ok(Judged::Endpoint(endpoint)) => return Ok(Admission::Endpoint(endpoint)),
             Ok(Judged::Candidate(candidate)) => candidate,
             Err(refusal) => return Ok(refuse_or_report(refusal, BodyState::Unread, ctx)),
@@ -98,7 +99,7 @@ impl Gateway {
     }
 
     /// Steps 1 to 4: everything that the head tells.
-    fn judge_head(&self, header: &RequestHeader, ctx: &mut RequestContext) -> Result<Judged, Refusal> {
+    async fn judge_head(&self, header: &RequestHeader, ctx: &mut RequestContext) -> Result<Judged, Refusal> {
         let target = match RequestTarget::parse(header.raw_path()) {
             Ok(target) => target,
             // `OPTIONS *` asks about the server as a whole (RFC 9110 section 9.3.7); we have nothing to say to it.
@@ -118,14 +119,14 @@ impl Gateway {
             Found::Nothing => return Err(Reason::NoRoute.into()),
         };
         ctx.subject = Subject::Route(route.id);
-        match self.identify(&route, header, target, ctx) {
+        match self.identify(&route, header, target, ctx).await {
             Ok(identity) => Ok(Judged::Candidate(Candidate { route, identity })),
             Err(reason) => Err(Refusal { route: Some(route), ..reason.into() }),
         }
     }
 
     /// Steps 3 and 4: token and scope.
-    fn identify(
+    async fn identify(
         &self,
         route: &Route,
         header: &RequestHeader,
@@ -135,7 +136,7 @@ impl Gateway {
         if route.access == Access::Public {
             return Ok(Identity::Anonymous);
         }
-        let principal = self.principal(&header.headers, target.query(), ctx)?;
+        let principal = self.principal(&header.headers, target.query(), ctx).await?;
         Ok(match grant(route, &principal, &self.catalogue)? {
             Grant::Unbound => Identity::Free(principal),
             Grant::Bound(_) => Identity::Bound(principal),
@@ -143,7 +144,7 @@ impl Gateway {
     }
 
     /// Step 3: who sends this request.
-    pub(super) fn principal(
+    pub(super) async fn principal(
         &self,
         headers: &HeaderMap,
         query: Option<&str>,
@@ -156,15 +157,20 @@ impl Gateway {
             Credentials::Malformed => return Err(Reason::Malformed),
         };
         let now = ctx.now();
-        let verify = || {
-            let verified = self.trust.verify(token, now);
-            self.metrics.count_verification(verified.as_ref().map(|_| ()).map_err(|reason| *reason));
-            verified
-        };
         let recheck = |principal: &Principal, cleared: &Cleared| self.trust.recheck(principal, cleared, now);
-        let (lookup, principal) = self.cache.principal(token, now, recheck, verify);
-        ctx.cache = Some(lookup);
-        let principal = principal?;
+        let principal = match self.cache.find(token, now, recheck) {
+            Known::Before(principal) => {
+                ctx.cache = Some(Lookup::Hit);
+                principal
+            }
+            Known::Nothing(digest) => {
+                ctx.cache = Some(Lookup::Miss);
+                let verification = self.trust.verify(token, now).await;
+                let result = verification.outcome.as_ref().map(|_| ()).map_err(|reason| *reason);
+                self.metrics.count_verification(verification.issuer, result);
+                self.cache.keep(digest, verification, now)
+            }
+        }?;
         ctx.principal = Some(Arc::clone(&principal));
         Ok(principal)
     }

@@ -28,7 +28,7 @@ impl Gateway {
             Endpoint::Token => self.token(session, ctx).await?,
             Endpoint::Revoke => self.revoke(session, ctx).await?,
             Endpoint::Introspect => self.introspect(session, ctx).await?,
-            Endpoint::UserInfo => self.user_info(session, ctx),
+            Endpoint::UserInfo => self.user_info(session, ctx).await,
             Endpoint::KeySet => self.issuer.key_set().response,
             Endpoint::ServerMetadata => self.issuer.server_metadata().response,
             Endpoint::ResourceMetadata => self.issuer.resource_metadata().response,
@@ -75,8 +75,8 @@ impl Gateway {
         reply.response
     }
 
-    fn user_info(&self, session: &Session, ctx: &mut RequestContext) -> Response<Bytes> {
-        match self.principal(&session.req_header().headers, query(session), ctx) {
+    async fn user_info(&self, session: &Session, ctx: &mut RequestContext) -> Response<Bytes> {
+        match self.principal(&session.req_header().headers, query(session), ctx).await {
             Ok(principal) => self.issuer.user_info(&principal).response,
             Err(reason) => {
                 ctx.decision = Decision::Refused(reason);

@@ -1,8 +1,8 @@
 use crate::domain::{ClientId, CustomerId, Timestamp, TokenId};
 
-/// No token of ours lives longer, in seconds: the longest lifetime that can be configured (a day), the largest clock
-/// skew (five minutes), and a minute for clocks of other nodes.
-pub const LONGEST_LIFE: u64 = 86_400 + 300 + 60;
+/// No token lives longer, in seconds: the longest lifetime that can be configured (30 days, of other issuers' tokens), the
+/// largest clock skew (five minutes), and a minute for clocks of other nodes.
+pub const LONGEST_LIFE: u64 = 30 * 86_400 + 300 + 60;
 
 /// Whose tokens are revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -148,7 +148,7 @@ mod tests {
     fn lines_reach_the_sink_and_flush_waits_for_them() {
         let (sender, receiver) = mpsc::channel();
         let log = AccessLog::start(Sink(sender));
-        let metrics = Metrics::new(&Names { routes: Vec::new(), upstreams: Vec::new(), scopes: Vec::new() });
+        let metrics = Metrics::new(&Names::default());
         log.record(&outcome("/a"), &metrics);
         log.record(&outcome("/b"), &metrics);
         log.flush(Duration::from_secs(10));

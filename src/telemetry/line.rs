@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_request_is_one_json_line_whatever_its_path() {
-        let metrics = Metrics::new(&Names { routes: Vec::new(), upstreams: Vec::new(), scopes: Vec::new() });
+        let metrics = Metrics::new(&Names::default());
         let mut writer = LineWriter::new();
         for path in ["/a", "/\"}\n{\"x\":\"", "/\u{e9}\u{7f}", "/\\"] {
             let line = writer.write(&outcome(path), &metrics);
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn every_member_reads_as_documented() {
-        let metrics = Metrics::new(&Names { routes: Vec::new(), upstreams: Vec::new(), scopes: Vec::new() });
+        let metrics = Metrics::new(&Names::default());
         let expected = "{\"time\":\"2000-02-29T00:00:00.007Z\",\"request_id\":\"id\",\"route\":\"none\",\"method\":\"GET\",\
             \"path\":\"/a\",\"status\":404,\"decision\":\"refused\",\"reason\":\"no_route\",\"address\":\"127.0.0.1\",\
             \"cache_hit\":true,\"upstream_ms\":0.042,\"duration_ms\":1234.567,\"bytes_in\":0,\"bytes_out\":5}\n";

@@ -11,11 +11,12 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use jsonwebtoken::{
-    DecodingKey, EncodingKey,
+    EncodingKey,
     jwk::{Jwk, PublicKeyUse, ThumbprintHash},
 };
+use serde_json::json;
 
-use super::Algorithm;
+use super::{Algorithm, VerifyingKey, parse_key_set};
 use crate::domain::KeyId;
 
 /// A private key that cannot be used: its bytes are not a PKCS#8 key of its algorithm.
@@ -95,6 +96,7 @@ pub struct SigningKey {
     encoding: EncodingKey,
     encoded_header: String,
     public: VerifyingKey,
+    jwk: Jwk,
 }
 
 impl SigningKey {
@@ -102,10 +104,10 @@ impl SigningKey {
     pub fn new(private: &PrivateKey) -> Result<Self, KeyError> {
         let algorithm = private.algorithm;
         let encoding = private.encoding_key()?;
-        let public = VerifyingKey::of(&encoding, algorithm).ok_or(KeyError(algorithm))?;
-        let id = public.id.clone();
+        let (id, jwk) = public_half(&encoding, algorithm).ok_or(KeyError(algorithm))?;
+        let public = verifying_key(&jwk, algorithm).ok_or(KeyError(algorithm))?.named(Some(id.clone()));
         let header = format!(r#"{{"typ":"at+jwt","alg":"{algorithm}","kid":"{id}"}}"#);
-        Ok(Self { id, algorithm, encoding, encoded_header: URL_SAFE_NO_PAD.encode(header), public })
+        Ok(Self { id, algorithm, encoding, encoded_header: URL_SAFE_NO_PAD.encode(header), public, jwk })
     }
 
     /// Its `kid`.
@@ -121,6 +123,11 @@ impl SigningKey {
     /// Its public half.
     pub const fn public(&self) -> &VerifyingKey {
         &self.public
+    }
+
+    /// Its public half as a JWK with `kid`, `alg` and `use` (RFC 7517 section 4), to be published.
+    pub const fn jwk(&self) -> &Jwk {
+        &self.jwk
     }
 
     /// The base64url header of the tokens it signs (RFC 9068 section 2.1).
@@ -141,51 +148,20 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A public key and the one algorithm it is for.
-#[derive(Clone)]
-pub struct VerifyingKey {
-    id: KeyId,
-    algorithm: Algorithm,
-    decoding: DecodingKey,
-    jwk: Jwk,
+/// The public key and its ID, the thumbprint (RFC 7638).
+fn public_half(encoding: &EncodingKey, algorithm: Algorithm) -> Option<(KeyId, Jwk)> {
+    let mut jwk = Jwk::from_encoding_key(encoding, algorithm.of_library()).ok()?;
+    let thumbprint = jwk.thumbprint(ThumbprintHash::SHA256).ok()?;
+    let id = KeyId::parse(&thumbprint).ok()?;
+    jwk.common.key_id = Some(thumbprint);
+    jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+    Some((id, jwk))
 }
 
-impl VerifyingKey {
-    fn of(encoding: &EncodingKey, algorithm: Algorithm) -> Option<Self> {
-        let mut jwk = Jwk::from_encoding_key(encoding, algorithm.of_library()).ok()?;
-        let thumbprint = jwk.thumbprint(ThumbprintHash::SHA256).ok()?;
-        let decoding = DecodingKey::from_jwk(&jwk).ok()?;
-        let id = KeyId::parse(&thumbprint).ok()?;
-        jwk.common.key_id = Some(thumbprint);
-        jwk.common.public_key_use = Some(PublicKeyUse::Signature);
-        Some(Self { id, algorithm, decoding, jwk })
-    }
-
-    /// Its `kid`.
-    pub const fn id(&self) -> &KeyId {
-        &self.id
-    }
-
-    /// What it verifies.
-    pub const fn algorithm(&self) -> Algorithm {
-        self.algorithm
-    }
-
-    /// The key as a JWK with `kid`, `alg` and `use` (RFC 7517 section 4): public members only, since it was made from a public key.
-    pub const fn jwk(&self) -> &Jwk {
-        &self.jwk
-    }
-
-    /// Whether `signature` (base64url) is this key's for `message`.
-    pub fn verifies(&self, message: &[u8], signature: &str) -> bool {
-        jsonwebtoken::crypto::verify(signature, message, &self.decoding, self.algorithm.of_library()).unwrap_or(false)
-    }
-}
-
-impl fmt::Debug for VerifyingKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "VerifyingKey({} {})", self.algorithm, self.id)
-    }
+/// The same way from a JWK to a key that other issuers' keys take.
+fn verifying_key(jwk: &Jwk, algorithm: Algorithm) -> Option<VerifyingKey> {
+    let json = serde_json::to_vec(&json!({ "keys": [jwk] })).ok()?;
+    parse_key_set(&json, &[algorithm.into()]).ok()?.pop()
 }
 
 #[cfg(test)]
@@ -196,7 +172,7 @@ mod tests {
     fn every_algorithm_makes_keys_that_sign_and_verify() {
         for algorithm in Algorithm::ALL {
             let key = SigningKey::new(&PrivateKey::generate(algorithm)).unwrap();
-            let signature = key.sign("message");
+            let signature = URL_SAFE_NO_PAD.decode(key.sign("message")).unwrap();
             assert!(key.public().verifies(b"message", &signature), "{algorithm}");
             assert!(!key.public().verifies(b"other", &signature), "{algorithm}");
         }
@@ -206,7 +182,7 @@ mod tests {
     fn a_public_jwk_has_no_private_member() {
         for algorithm in Algorithm::ALL {
             let key = SigningKey::new(&PrivateKey::generate(algorithm)).unwrap();
-            let jwk = serde_json::to_value(key.public().jwk()).unwrap();
+            let jwk = serde_json::to_value(key.jwk()).unwrap();
             for member in ["d", "p", "q", "dp", "dq", "qi", "k"] {
                 assert_eq!(jwk.get(member), None, "{algorithm} {member}");
             }

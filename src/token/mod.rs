@@ -3,13 +3,25 @@
 mod algorithm;
 mod bearer;
 mod claims;
+mod introspection;
 mod issue;
 mod json;
+mod jws;
+mod jws_algorithm;
+mod key_set;
 mod keys;
+mod rsa;
 mod verify;
+mod verifying_key;
 
 pub use algorithm::Algorithm;
 pub use bearer::{Credentials, bearer, names_parameter, names_token};
+pub use introspection::principal_of_introspection;
 pub use issue::{Grant, SessionClaims, issue};
-pub use keys::{KeyError, PrivateKey, SigningKey, VerifyingKey};
-pub use verify::{Expectations, MAX_TOKEN_LENGTH, Unverified, check_times};
+pub use jws::{Jws, MAX_TOKEN_LENGTH};
+pub use jws_algorithm::{JwsAlgorithm, KeyKind};
+pub use key_set::{KeySetError, parse_key_set, parse_pem};
+pub use keys::{KeyError, PrivateKey, SigningKey};
+pub use rsa::{RsaPublicKey, RsaWeakness};
+pub use verify::{Audiences, ClaimNames, Expectations, Unverified, check_times};
+pub use verifying_key::{VerifyingKey, VerifyingKeyError};

@@ -1,87 +1,145 @@
 //! Which keys a token is tried against, and whether what was verified still stands.
 //!
-//! For now there is one issuer, our own; its keys and clients are replaced as a whole when the store changes.
-//! Revoked token IDs may be a million and are added to instead.
+//! A token is tried against the one issuer that it names: our own, whose keys and clients come from the store, or an entry
+//! of `trust`, whose keys come from elsewhere. A token that names none may be asked about where an entry says so.
 
+mod fetch;
+mod introspection;
+mod key_ring;
+mod key_source;
+mod other;
+mod own;
 mod revocations;
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use foldhash::fast::RandomState;
 
-pub use self::revocations::Cleared;
-use self::revocations::Revocations;
+pub use self::{
+    fetch::{Fetch, FetchError, Issuer, Outbound},
+    introspection::Introspection,
+    key_source::{Schedule, SourceReport},
+    other::{Keys, TrustedIssuer},
+    own::{Standing, TrustedKey},
+    revocations::Cleared,
+};
+use self::{other::OtherIssuer, own::OwnIssuer, revocations::Revocations};
 use crate::{
-    domain::{Catalogue, ClientId, KeyId, Principal, Reason, Timestamp, TokenId},
-    token::{Expectations, Unverified, VerifyingKey, check_times},
+    domain::{IssuerId, Principal, Reason, Timestamp, TokenId},
+    token::{Expectations, Unverified, check_times},
 };
 
-/// A key tokens may be signed with, and until when.
-#[derive(Clone, Debug)]
-pub struct TrustedKey {
-    /// The key.
-    pub key: VerifyingKey,
-    /// When its last token has expired; `None` while it is in use.
-    pub until: Option<Timestamp>,
-}
-
-/// The state of the store that verification depends on.
-#[derive(Debug, Default)]
-pub struct Standing {
-    /// Every key that is published or not yet dead.
-    pub keys: Vec<TrustedKey>,
-    /// Every client that may act. Of a client with a moment, tokens issued up to and including that second are revoked:
-    /// by client, by its customer, or because it was disabled once.
-    pub clients: HashMap<ClientId, Option<Timestamp>, RandomState>,
-}
-
-/// Verifies tokens of our own issuer.
+/// Verifies tokens of every issuer that is believed.
 #[derive(Debug)]
 pub struct Trust {
-    issuer: String,
-    audience: String,
-    clock_skew: u64,
-    catalogue: Arc<Catalogue>,
-    standing: ArcSwap<Standing>,
+    own: OwnIssuer,
+    others: Vec<OtherIssuer>,
     revocations: Revocations,
 }
 
+/// What came of a token seen for the first time.
+#[derive(Debug)]
+pub struct Verification {
+    /// Whose token it is, or claims to be; `None` if it names nobody that is believed.
+    pub issuer: Option<IssuerId>,
+    /// Who may use it, or why nobody may.
+    pub outcome: Result<Principal, Reason>,
+    /// Whether a refusal may be remembered for a moment.
+    pub memory: Memory,
+}
+
+/// Whether a refusal stays true for a moment. An expired token is told so each time, and a claim's time may still come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// It does.
+    Lasting,
+    /// It may not.
+    Fleeting,
+}
+
 impl Trust {
-    /// Trusts `issuer`'s tokens for `audience`, with clocks up to `clock_skew` seconds apart.
-    pub fn new(issuer: String, audience: String, clock_skew: u64, catalogue: Arc<Catalogue>) -> Self {
-        let (standing, revocations) = (ArcSwap::default(), Revocations::default());
-        Self { issuer, audience, clock_skew, catalogue, standing, revocations }
+    /// Trusts our own tokens, those of the issuer `own` that say what `rules` expect, and those of `others`, each with its
+    /// place in this list as [`IssuerId::trusted`].
+    pub fn new(own: String, rules: Expectations, others: Vec<TrustedIssuer>) -> Self {
+        let own = OwnIssuer { name: own, rules, standing: ArcSwap::default() };
+        Self { own, others: others.into_iter().map(OtherIssuer::new).collect(), revocations: Revocations::default() }
     }
 
     /// From now on judges by `standing`.
     pub fn replace(&self, standing: Standing) {
-        self.standing.store(Arc::new(standing));
+        self.own.standing.store(Arc::new(standing));
     }
 
-    /// Verifies a token seen for the first time.
-    pub fn verify(&self, token: &[u8], now: Timestamp) -> Result<Principal, Reason> {
-        let unverified = Unverified::parse(token)?;
-        if unverified.issuer() != self.issuer {
+    /// Verifies a token seen for the first time. Waits for the token's issuer where it must be asked, or may have new keys.
+    pub async fn verify(&self, token: &[u8], now: Timestamp) -> Verification {
+        let parsed = match Unverified::parse(token) {
+            Ok(parsed) => parsed,
+            Err(Reason::Malformed) => return self.verify_opaque(token, now).await,
+            Err(reason) => return Verification::of(None, Err(reason)),
+        };
+        if parsed.issuer() == self.own.name {
+            return Verification::of(Some(IssuerId::OWN), self.verify_parsed(&parsed, now));
+        }
+        let Some(issuer) = self.others.iter().find(|other| other.is(parsed.issuer())) else {
+            return Verification::of(None, Err(Reason::Issuer));
+        };
+        let outcome = issuer.verify(&parsed, token, now).await;
+        Verification::of(Some(issuer.id()), outcome.and_then(|principal| self.unless_revoked(principal)))
+    }
+
+    /// Verifies a token that must be our own: what its client may revoke, or be told of.
+    pub fn verify_own(&self, token: &[u8], now: Timestamp) -> Result<Principal, Reason> {
+        let parsed = Unverified::parse(token)?;
+        if parsed.issuer() != self.own.name {
             return Err(Reason::Issuer);
         }
-        let standing = self.standing.load();
-        let key = unverified.key().and_then(|id| standing.key(id, now)).ok_or(Reason::UnknownKey)?;
-        let expected =
-            Expectations { audience: &self.audience, clock_skew: self.clock_skew, catalogue: &self.catalogue };
-        let principal = unverified.verify(key, &expected, now)?;
-        check_revoked(&standing, &principal, |token: &TokenId| self.revocations.contains(token))?;
+        self.verify_parsed(&parsed, now)
+    }
+
+    fn verify_parsed(&self, own: &Unverified<'_>, now: Timestamp) -> Result<Principal, Reason> {
+        let principal = self.own.verify(own, now)?;
+        if principal.token.as_ref().is_some_and(|token| self.revocations.contains(token)) {
+            return Err(Reason::Revoked);
+        }
+        Ok(principal)
+    }
+
+    /// A token that is no JWT, where somebody can be asked about such.
+    async fn verify_opaque(&self, token: &[u8], now: Timestamp) -> Verification {
+        let opaque = other::opaque(token);
+        let (Some(issuer), Some(token)) = (self.others.iter().find(|other| other.takes_opaque()), opaque) else {
+            return Verification::of(None, Err(Reason::Malformed));
+        };
+        let outcome = issuer.ask(token, now).await.and_then(|principal| self.unless_revoked(principal));
+        // Its issuer's word that it is of no use is worth as much as a bad signature.
+        let memory = if outcome == Err(Reason::Revoked) { Memory::Lasting } else { Memory::Fleeting };
+        Verification { issuer: Some(issuer.id()), outcome, memory }
+    }
+
+    /// Another issuer's token that an operator has ended here.
+    fn unless_revoked(&self, principal: Principal) -> Result<Principal, Reason> {
+        self.own.standing.load().check_holders(&principal)?;
+        if principal.token.as_ref().is_some_and(|token| self.revocations.contains(token)) {
+            return Err(Reason::Revoked);
+        }
         Ok(principal)
     }
 
     /// Whether a principal verified earlier still stands: its times, its key, its client, its own revocation. Made on
     /// every cache hit.
     pub fn recheck(&self, principal: &Principal, cleared: &Cleared, now: Timestamp) -> Result<(), Reason> {
-        check_times(principal, self.clock_skew, now)?;
-        let standing = self.standing.load();
-        standing.key(&principal.key, now).ok_or(Reason::UnknownKey)?;
-        let revoked = |token: &TokenId| self.revocations.contains_now(token, cleared);
-        check_revoked(&standing, principal, revoked)
+        if principal.issuer == IssuerId::OWN {
+            check_times(principal, self.own.rules.clock_skew, now)?;
+            self.own.recheck(principal, now)?;
+        } else {
+            let issuer = self.others.get(principal.issuer.place() - 1).ok_or(Reason::Issuer)?;
+            issuer.recheck(principal, now)?;
+            self.own.standing.load().check_holders(principal)?;
+        }
+        if principal.token.as_ref().is_some_and(|token| self.revocations.contains_now(token, cleared)) {
+            return Err(Reason::Revoked);
+        }
+        Ok(())
     }
 
     /// From now on refuses the tokens with these IDs, each of which expires (`exp`) at the moment beside it.
@@ -102,196 +160,42 @@ impl Trust {
         self.revocations.len()
     }
 
-    /// Seconds that an expired token is still accepted.
+    /// Seconds that an expired token of our own is still accepted.
     pub const fn clock_skew(&self) -> u64 {
-        self.clock_skew
+        self.own.rules.clock_skew
     }
 
     /// What expired up to this moment is refused for its time, whether it was revoked or not.
     fn forgotten_at(&self, now: Timestamp) -> Timestamp {
-        now.minus(self.clock_skew)
+        let skews = self.others.iter().map(OtherIssuer::clock_skew);
+        now.minus(skews.fold(self.clock_skew(), u64::max))
+    }
+
+    /// Fetches the keys of every issuer once. What cannot be had now is tried again later.
+    pub async fn fetch_keys(&self) {
+        let fetches = self.others.iter().map(OtherIssuer::fetch_keys);
+        futures_util::future::join_all(fetches).await;
+    }
+
+    /// Keeps the keys of every issuer fresh, for ever. `changed` is called whenever other keys count than before.
+    pub async fn follow_keys(&self, changed: &(dyn Fn() + Sync)) {
+        let all = self.others.iter().map(|other| other.follow_keys(changed));
+        futures_util::future::join_all(all).await;
+    }
+
+    /// How fetching went, for each issuer whose keys are fetched.
+    pub fn sources(&self) -> impl Iterator<Item = (IssuerId, SourceReport)> + '_ {
+        self.others.iter().filter_map(|other| Some((other.id(), other.report()?)))
     }
 }
 
-fn check_revoked(
-    standing: &Standing,
-    principal: &Principal,
-    is_revoked: impl FnOnce(&TokenId) -> bool,
-) -> Result<(), Reason> {
-    if standing.ends(principal) || principal.token.as_ref().is_some_and(is_revoked) {
-        return Err(Reason::Revoked);
-    }
-    Ok(())
-}
-
-impl Standing {
-    fn key(&self, id: &KeyId, now: Timestamp) -> Option<&VerifyingKey> {
-        let trusted = self.keys.iter().find(|trusted| trusted.key.id() == id)?;
-        trusted.until.is_none_or(|until| now < until).then_some(&trusted.key)
-    }
-
-    /// Whether the principal's client may not act, or not with tokens as old as this. One that does not say when it was
-    /// issued counts as older than any revocation.
-    fn ends(&self, principal: &Principal) -> bool {
-        let Some(client) = self.clients.get(&principal.client) else { return true };
-        client.is_some_and(|revoked| principal.issued_at.is_none_or(|issued| issued <= revoked))
+impl Verification {
+    fn of(issuer: Option<IssuerId>, outcome: Result<Principal, Reason>) -> Self {
+        let lasting = [Reason::Malformed, Reason::Signature, Reason::UnknownKey];
+        let lasts = outcome.as_ref().err().is_some_and(|reason| lasting.contains(reason));
+        Self { issuer, outcome, memory: if lasts { Memory::Lasting } else { Memory::Fleeting } }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        domain::CustomerId,
-        token::{Algorithm, Grant, PrivateKey, SigningKey, issue},
-    };
-
-    const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
-
-    fn client() -> ClientId {
-        ClientId::parse("client").unwrap()
-    }
-
-    fn token(key: &SigningKey) -> Vec<u8> {
-        let customer = CustomerId::parse("customer").unwrap();
-        let grant = Grant {
-            issuer: "https://issuer",
-            audience: "api",
-            client: &client(),
-            customer: &customer,
-            scope: "application",
-            session: None,
-            lifetime: 60,
-        };
-        issue(key, &grant, &TokenId::parse("jti").unwrap(), NOW).into_bytes()
-    }
-
-    fn trust() -> Trust {
-        Trust::new("https://issuer".to_owned(), "api".to_owned(), 30, Arc::new(Catalogue::default()))
-    }
-
-    fn standing(key: &SigningKey, until: Option<Timestamp>, clients: &[ClientId]) -> Standing {
-        let keys = vec![TrustedKey { key: key.public().clone(), until }];
-        Standing { keys, clients: clients.iter().map(|client| (client.clone(), None)).collect() }
-    }
-
-    #[test]
-    fn what_was_verified_stands_until_time_key_or_client_end_it() {
-        let key = SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).unwrap();
-        let trust = trust();
-        trust.replace(standing(&key, None, &[client()]));
-        let principal = trust.verify(&token(&key), NOW).unwrap();
-        for (standing, now, expected) in [
-            (standing(&key, None, &[client()]), NOW.plus(89), Ok(())),
-            (standing(&key, None, &[client()]), NOW.plus(90), Err(Reason::Expired)),
-            (standing(&key, Some(NOW.plus(1)), &[client()]), NOW, Ok(())),
-            (standing(&key, Some(NOW), &[client()]), NOW, Err(Reason::UnknownKey)),
-            (Standing::default(), NOW, Err(Reason::UnknownKey)),
-            (standing(&key, None, &[]), NOW, Err(Reason::Revoked)),
-        ] {
-            trust.replace(standing);
-            assert_eq!(trust.recheck(&principal, &Cleared::default(), now), expected);
-            assert_eq!(trust.verify(&token(&key), now).map(|_| ()), expected);
-        }
-    }
-
-    #[test]
-    fn a_token_of_another_issuer_or_key_is_refused() {
-        let key = SigningKey::new(&PrivateKey::generate(Algorithm::EdDsa)).unwrap();
-        let other = SigningKey::new(&PrivateKey::generate(Algorithm::EdDsa)).unwrap();
-        let trust = trust();
-        trust.replace(standing(&key, None, &[client()]));
-        assert_eq!(trust.verify(&token(&other), NOW), Err(Reason::UnknownKey));
-        let elsewhere = Trust::new("https://other".to_owned(), "api".to_owned(), 30, Arc::default());
-        elsewhere.replace(standing(&key, None, &[client()]));
-        assert_eq!(elsewhere.verify(&token(&key), NOW), Err(Reason::Issuer));
-    }
-    #[test]
-    fn revoking_a_client_ends_its_tokens_up_to_that_second() {
-        let key = SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).unwrap();
-        let trust = trust();
-        trust.replace(standing(&key, None, &[client()]));
-        let dated = trust.verify(&token(&key), NOW).unwrap();
-        let undated = Principal { issued_at: None, ..dated.clone() };
-        for (revoked, of_dated, of_undated) in [
-            (None, Ok(()), Ok(())),
-            (Some(NOW.minus(1)), Ok(()), Err(Reason::Revoked)),
-            (Some(NOW), Err(Reason::Revoked), Err(Reason::Revoked)),
-            (Some(NOW.plus(1)), Err(Reason::Revoked), Err(Reason::Revoked)),
-        ] {
-            trust.replace(Standing {
-                clients: [(client(), revoked)].into_iter().collect(),
-                ..standing(&key, None, &[])
-            });
-            assert_eq!(trust.recheck(&dated, &Cleared::default(), NOW), of_dated, "{revoked:?}");
-            assert_eq!(trust.recheck(&undated, &Cleared::default(), NOW), of_undated, "{revoked:?}");
-            assert_eq!(trust.verify(&token(&key), NOW).map(|_| ()), of_dated, "{revoked:?}");
-        }
-    }
-
-    #[test]
-    fn a_revoked_token_is_refused_for_as_long_as_it_could_be_used() {
-        let key = SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).unwrap();
-        let trust = trust();
-        trust.replace(standing(&key, None, &[client()]));
-        let revoked = trust.verify(&token(&key), NOW).unwrap();
-        let other = Principal { token: Some(TokenId::parse("other").unwrap()), ..revoked.clone() };
-        let nameless = Principal { token: None, ..revoked.clone() };
-        trust.revoke_tokens([(TokenId::parse("jti").unwrap(), revoked.expires_at)], NOW);
-        for (now, of_revoked, of_others, kept) in [
-            (NOW, Err(Reason::Revoked), Ok(()), 1),
-            (NOW.plus(89), Err(Reason::Revoked), Ok(()), 1),
-            (NOW.plus(90), Err(Reason::Expired), Err(Reason::Expired), 0),
-        ] {
-            trust.forget_ended(now);
-            assert_eq!(trust.recheck(&revoked, &Cleared::default(), now), of_revoked);
-            assert_eq!(trust.verify(&token(&key), now).map(|_| ()), of_revoked);
-            assert_eq!(trust.recheck(&other, &Cleared::default(), now), of_others);
-            assert_eq!(trust.recheck(&nameless, &Cleared::default(), now), of_others);
-            assert_eq!(trust.revoked_tokens(), kept);
-        }
-    }
-
-    #[test]
-    fn time_and_key_are_judged_before_revocation() {
-        let key = SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).unwrap();
-        let trust = trust();
-        trust.replace(standing(&key, None, &[client()]));
-        let principal = trust.verify(&token(&key), NOW).unwrap();
-        trust.revoke_tokens([(TokenId::parse("jti").unwrap(), principal.expires_at)], NOW);
-        for (standing, now, expected) in [
-            (standing(&key, None, &[client()]), NOW.plus(90), Reason::Expired),
-            (standing(&key, Some(NOW), &[client()]), NOW, Reason::UnknownKey),
-            (standing(&key, None, &[]), NOW, Reason::Revoked),
-            (standing(&key, None, &[client()]), NOW, Reason::Revoked),
-        ] {
-            trust.replace(standing);
-            assert_eq!(trust.recheck(&principal, &Cleared::default(), now), Err(expected));
-            assert_eq!(trust.verify(&token(&key), now), Err(expected));
-        }
-    }
-
-    #[test]
-    fn what_was_cleared_is_looked_up_again_after_the_next_revocation() {
-        let key = SigningKey::new(&PrivateKey::generate(Algorithm::Es256)).unwrap();
-        let trust = trust();
-        trust.replace(standing(&key, None, &[client()]));
-        let principal = trust.verify(&token(&key), NOW).unwrap();
-        let cleared = Cleared::default();
-        let asked = || trust.recheck(&principal, &cleared, NOW);
-        let revoke = |id: &str| trust.revoke_tokens([(TokenId::parse(id).unwrap(), principal.expires_at)], NOW);
-        assert_eq!([asked(), asked()], [Ok(()), Ok(())]);
-        revoke("another");
-        assert_eq!([asked(), asked()], [Ok(()), Ok(())]);
-        revoke(principal.token.as_ref().unwrap().as_str());
-        assert_eq!([asked(), asked()], [Err(Reason::Revoked), Err(Reason::Revoked)]);
-    }
-
-    #[test]
-    fn a_debug_text_names_no_revoked_token() {
-        let trust = trust();
-        trust.revoke_tokens([(TokenId::parse("telltale").unwrap(), NOW.plus(60))], NOW);
-        let text = format!("{trust:?}");
-        assert!(text.contains("Revocations { tokens: 1, .. }") && !text.contains("telltale"), "{text}");
-    }
-}
+mod tests;

@@ -3,15 +3,19 @@
 
 mod application;
 mod bounds;
+mod introspection;
 mod issuer;
 mod listen;
 mod mint;
 mod routes;
 mod scopes;
 mod store;
+mod trust;
 mod upstreams;
 
 use std::path::Path;
+
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 pub(super) use upstreams::{Resolve, resolve};
 
@@ -48,7 +52,7 @@ pub(super) fn check(raw: raw::Config, surroundings: &Surroundings, problems: &mu
         reload,
         trusted_proxies,
     } = raw;
-    for (key, place) in [("trust", trust), ("reload", reload), ("trusted_proxies", trusted_proxies)] {
+    for (key, place) in [("reload", reload), ("trusted_proxies", trusted_proxies)] {
         unsupported(key, place, problems);
     }
     let listeners = listen::check(listen, admin, surroundings, problems);
@@ -60,8 +64,11 @@ pub(super) fn check(raw: raw::Config, surroundings: &Surroundings, problems: &mu
         Written::Absent | Written::Broken => None,
     };
     let store = store::check(&store, surroundings, problems);
+    let issuer = issuer::check(issuer.or_empty(), &listeners.public, problems);
+    let context = trust::Context { own: &issuer, scopes: &scopes, surroundings };
     Config {
-        issuer: issuer::check(issuer.or_empty(), &listeners.public, problems),
+        trust: trust::check(trust, &context, problems),
+        issuer,
         store_key: store::check_key(store_key, &store, store_place, surroundings, problems),
         store,
         upstreams,
@@ -73,6 +80,12 @@ pub(super) fn check(raw: raw::Config, surroundings: &Surroundings, problems: &mu
         listen: listeners.public,
         admin: listeners.admin,
     }
+}
+
+/// Whether there is a certificate in `pem` (RFC 7468 section 5), and nothing that is none.
+fn is_certificates(pem: &[u8]) -> bool {
+    let sections: Result<Vec<CertificateDer<'_>>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    sections.is_ok_and(|certificates| !certificates.is_empty())
 }
 
 /// Refuses a key that a later release brings, so that nobody relies on it unheard.

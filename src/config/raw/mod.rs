@@ -4,6 +4,7 @@
 mod limits;
 mod listen;
 mod route;
+mod trust;
 mod upstream;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 pub(super) use limits::{Cache, Limits, Negative, TokenFailures};
 pub(super) use listen::{Admin, Listen};
 pub(super) use route::{ApplicationId, Route, Scope, SessionToken};
+pub(super) use trust::{Claims, Introspection, Trust};
 pub(super) use upstream::{Timeouts, Upstream};
 
 use super::{
@@ -28,7 +30,7 @@ pub(super) struct Config {
     pub(super) issuer: Written<Issuer>,
     pub(super) store: Written<String>,
     pub(super) store_key: Written<Vec<At<String>>>,
-    pub(super) trust: Option<Place>,
+    pub(super) trust: Written<Vec<At<Trust>>>,
     pub(super) upstreams: Option<At<Vec<Named<Upstream>>>>,
     pub(super) threads: Written<u64>,
     pub(super) routes: Option<At<Vec<At<Route>>>>,
@@ -60,7 +62,7 @@ impl Config {
             issuer: fields.optional("issuer", Issuer::read),
             store: fields.optional("store", text),
             store_key: fields.optional("store_key", some_texts),
-            trust: fields.unsupported("trust", list(anything())),
+            trust: fields.optional("trust", list(Trust::read)),
             upstreams: fields.required("upstreams", named(Upstream::read)),
             threads: fields.optional("threads", number),
             routes: fields.required("routes", some(Route::read)),

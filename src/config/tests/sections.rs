@@ -161,14 +161,9 @@ fn what_a_later_release_brings_is_refused_and_not_ignored() {
             r"
 $U
 $R
-trust: [{issuer: https://a}]
 reload: watch
 trusted_proxies: [10.0.0.0/8]",
-            &[
-                "3:1: `trust` is not supported yet",
-                "4:1: `reload` is not supported yet",
-                "5:1: `trusted_proxies` is not supported yet",
-            ],
+            &["3:1: `reload` is not supported yet", "4:1: `trusted_proxies` is not supported yet"],
         ),
         (
             r"

@@ -21,7 +21,7 @@ use serde_json::Value;
 use super::{failures::start_of_time, *};
 use crate::{
     domain::{ClientSecret, TokenId},
-    token::{Algorithm, PrivateKey},
+    token::{Algorithm, Expectations, PrivateKey},
     trust::{Standing, TrustedKey},
 };
 
@@ -67,7 +67,7 @@ pub(super) fn client(customer: &str, secrets: Vec<Secret>) -> Client {
 
 pub(super) fn directory(clients: Vec<(&str, Client)>) -> Directory {
     let signing_key = SigningKey::new(&KEY).unwrap();
-    let published = vec![signing_key.public().clone()];
+    let published = vec![signing_key.jwk().clone()];
     let clients = clients.into_iter().map(|(id, client)| (ClientId::parse(id).unwrap(), client)).collect();
     Directory { clients, hashing_key: HASHING_KEY.clone(), signing_key, published }
 }
@@ -92,7 +92,7 @@ impl World {
             authentication,
         };
         let catalogue = Arc::new(Catalogue::default());
-        let trust = Trust::new(url, "api".to_owned(), SKEW, Arc::clone(&catalogue));
+        let trust = Trust::new(url, Expectations::own("api".to_owned(), SKEW, Arc::clone(&catalogue)), Vec::new());
         let key = SigningKey::new(&KEY).unwrap().public().clone();
         let enabled = clients.iter().map(|(id, _)| (*id).to_owned()).collect::<Vec<_>>();
         trust.replace(standing(vec![TrustedKey { key, until: None }], &enabled));
@@ -131,7 +131,8 @@ impl World {
 }
 
 fn standing(keys: Vec<TrustedKey>, clients: &[String]) -> Standing {
-    Standing { keys, clients: clients.iter().map(|id| (ClientId::parse(id).unwrap(), None)).collect() }
+    let clients = clients.iter().map(|id| (ClientId::parse(id).unwrap(), None)).collect();
+    Standing { keys, clients, ..Standing::default() }
 }
 
 /// Keeps what is revoked, or refuses to.

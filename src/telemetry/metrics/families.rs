@@ -17,6 +17,8 @@ pub(super) struct Families {
     pub(super) minted: IntCounterVec,
     pub(super) rate_limited: IntCounterVec,
     pub(super) key_expiry: GaugeVec,
+    pub(super) jwks_fetches: IntCounterVec,
+    pub(super) jwks_last_success: GaugeVec,
     pub(super) cache_entries: IntGauge,
     pub(super) cache_evictions: IntCounter,
     pub(super) in_flight: IntGauge,
@@ -65,6 +67,21 @@ impl Families {
                 GaugeVec::new(
                     Opts::new("scopegate_key_expiry_timestamp_seconds", "When a retired key ends."),
                     &["kid"],
+                ),
+            ),
+            jwks_fetches: counters(
+                "scopegate_jwks_fetches_total",
+                "Fetches of another issuer's keys, by result.",
+                &["issuer", "result"],
+            ),
+            jwks_last_success: register(
+                registry,
+                GaugeVec::new(
+                    Opts::new(
+                        "scopegate_jwks_last_success_timestamp_seconds",
+                        "When another issuer's keys were fetched last; 0 is never.",
+                    ),
+                    &["issuer"],
                 ),
             ),
             cache_entries: register(registry, IntGauge::new("scopegate_token_cache_entries", "Verified tokens kept.")),

@@ -10,9 +10,10 @@ use self::families::{BUCKETS, Families, register};
 use super::{Decision, Outcome, Subject};
 use crate::{
     cache::Lookup,
-    domain::{ALL_REASONS, APPLICATION_SESSION, Reason, Timestamp},
+    domain::{ALL_REASONS, APPLICATION_SESSION, IssuerId, Reason, Timestamp},
     issuer::{Endpoint, TokenResult},
     policy::{Unminted, UpstreamId},
+    trust::SourceReport,
 };
 
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
@@ -27,7 +28,7 @@ const ENDPOINTS: [Endpoint; 7] = [
 ];
 
 /// The closed sets that label values come from.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Names {
     /// Route names, in the order of the configuration.
     pub routes: Vec<String>,
@@ -35,6 +36,8 @@ pub struct Names {
     pub upstreams: Vec<String>,
     /// Scope names.
     pub scopes: Vec<String>,
+    /// The names of other issuers, in the order of the configuration.
+    pub issuers: Vec<String>,
 }
 
 /// Figures that are read when somebody asks.
@@ -60,7 +63,7 @@ pub struct Metrics {
     upstreams: Vec<UpstreamSeries>,
     cache_hits: IntCounter,
     cache_misses: IntCounter,
-    verifications: [OnceLock<IntCounter>; ALL_REASONS.len() + 1],
+    issuers: Vec<IssuerSeries>,
     token_requests: Vec<IntCounter>,
 }
 
@@ -71,6 +74,12 @@ struct SubjectSeries {
     admitted: OnceLock<IntCounter>,
     /// With status 200, which nearly every request on a hot path has; other codes are looked up.
     ok: [OnceLock<IntCounter>; METHODS.len()],
+}
+
+/// The series of one `issuer` label, by reason, and last those of tokens that were verified.
+struct IssuerSeries {
+    name: String,
+    verifications: [OnceLock<IntCounter>; ALL_REASONS.len() + 1],
 }
 
 struct UpstreamSeries {
@@ -99,6 +108,8 @@ impl Metrics {
                 &["result"],
             ),
         );
+        // Our own first, then the others by their place; last those that nobody believes.
+        let issuers = std::iter::once("own").chain(names.issuers.iter().map(String::as_str)).chain(["unknown"]);
         for scope in &names.scopes {
             families.issued.with_label_values(&[scope]);
         }
@@ -107,7 +118,7 @@ impl Metrics {
             upstreams: upstream_series(&registry, &names.upstreams),
             cache_hits: counter("scopegate_token_cache_hits_total", "Tokens whose verification was remembered."),
             cache_misses: counter("scopegate_token_cache_misses_total", "Tokens that had to be verified."),
-            verifications: [const { OnceLock::new() }; ALL_REASONS.len() + 1],
+            issuers: issuers.map(IssuerSeries::new).collect(),
             token_requests: TokenResult::ALL
                 .iter()
                 .map(|result| token_requests.with_label_values(&[result.name()]))
@@ -158,14 +169,15 @@ impl Metrics {
         self.families.minted.with_label_values(&[series.name.as_str(), result]).inc();
     }
 
-    /// Counts one verification of a token seen for the first time.
-    pub fn count_verification(&self, result: Result<(), Reason>) {
+    /// Counts one verification of a token seen for the first time; `None` is an issuer that nobody believes.
+    pub fn count_verification(&self, issuer: Option<IssuerId>, result: Result<(), Reason>) {
+        let series = &self.issuers[issuer.map_or(self.issuers.len() - 1, IssuerId::place)];
         let (place, name) = match result {
             Ok(()) => (ALL_REASONS.len(), "verified"),
             Err(reason) => (reason.index(), reason.code()),
         };
-        let series = || self.families.verifications.with_label_values(&["own", name]);
-        self.verifications[place].get_or_init(series).inc();
+        let look_up = || self.families.verifications.with_label_values(&[series.name.as_str(), name]);
+        series.verifications[place].get_or_init(look_up).inc();
     }
 
     /// Counts one token request.
@@ -203,8 +215,9 @@ impl Metrics {
         }
     }
 
-    /// Everything in the Prometheus text format 0.0.4.
-    pub fn render(&self, readings: Readings) -> Vec<u8> {
+    /// Everything in the Prometheus text format 0.0.4. `sources` tells how fetching keys went.
+    pub fn render(&self, readings: Readings, sources: impl Iterator<Item = (IssuerId, SourceReport)>) -> Vec<u8> {
+        sources.for_each(|(issuer, report)| self.state_source(issuer, report));
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.families.cache_entries.set(signed(readings.cache_entries));
         self.families.in_flight.set(signed(readings.in_flight as u64));
@@ -219,6 +232,17 @@ impl Metrics {
         text
     }
 
+    fn state_source(&self, issuer: IssuerId, report: SourceReport) {
+        let name = self.issuers[issuer.place()].name.as_str();
+        for (result, count) in [("succeeded", report.succeeded), ("failed", report.failed)] {
+            let series = self.families.jwks_fetches.with_label_values(&[name, result]);
+            series.inc_by(count.saturating_sub(series.get()));
+        }
+        #[expect(clippy::cast_precision_loss, reason = "seconds of this era fit a float")]
+        let last = report.last_success.map_or(0.0, |moment| moment.seconds() as f64);
+        self.families.jwks_last_success.with_label_values(&[name]).set(last);
+    }
+
     /// The name of a subject.
     pub fn subject(&self, subject: Subject) -> &str {
         &self.subjects[subject_index(subject)].name
@@ -227,6 +251,12 @@ impl Metrics {
     /// The name of an upstream.
     pub fn upstream(&self, upstream: UpstreamId) -> &str {
         &self.upstreams[upstream.place()].name
+    }
+}
+
+impl IssuerSeries {
+    fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), verifications: [const { OnceLock::new() }; ALL_REASONS.len() + 1] }
     }
 }
 
