@@ -38,6 +38,14 @@ pub enum AppError {
         /// Why.
         error: io::Error,
     },
+    /// What an issuer shares with us cannot be had. The text names no secret.
+    #[error("the secret of {issuer}: {problem}")]
+    Secret {
+        /// Whose.
+        issuer: String,
+        /// Why.
+        problem: String,
+    },
     /// A server that is to be asked cannot be: its authorities are none.
     #[error("cannot ask other servers: {0}")]
     Outbound(#[from] FetchError),

@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, thread};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::HeaderValue;
 use tokio::runtime::Builder;
 
 use super::AppError;
 use crate::{
     cache::TokenCache,
-    config::{self, KeySetPlace, RemoteKeys, TrustedKeys},
+    config::{self, KeySetPlace, RemoteKeys, SecretSource, TrustedKeys},
+    token::VerifyingKey,
     trust::{Fetch, Introspection, Issuer, Keys, Outbound, Schedule, Trust, TrustedIssuer},
 };
 
@@ -17,8 +20,15 @@ pub(super) fn trusted_issuers(issuers: Vec<config::TrustedIssuer>) -> Result<Vec
 
 fn trusted_issuer(issuer: config::TrustedIssuer) -> Result<TrustedIssuer, AppError> {
     let config::TrustedIssuer { name, rules, keys } = issuer;
+    let unusable = |problem: String| AppError::Secret { issuer: name.clone(), problem };
+    let read = |source: &SecretSource| source.read().map_err(|error| unusable(error.to_string()));
     let keys = match keys {
         TrustedKeys::Fixed(keys) => Keys::Fixed(keys),
+        TrustedKeys::Shared(source, algorithms) => {
+            let secret = read(&source)?;
+            let keys = algorithms.into_iter().map(|algorithm| VerifyingKey::shared(algorithm, &secret));
+            Keys::Fixed(keys.collect::<Result<_, _>>().map_err(|error| unusable(error.to_string()))?)
+        }
         TrustedKeys::Followed(RemoteKeys { place, algorithms, refresh, stale, authorities }) => {
             let outbound = || Outbound::new(authorities.as_deref());
             let fetch = match place {
@@ -28,12 +38,22 @@ fn trusted_issuer(issuer: config::TrustedIssuer) -> Result<TrustedIssuer, AppErr
             };
             Keys::Followed(fetch, algorithms, Schedule { refresh, stale })
         }
-        TrustedKeys::Asked(config::AskedIssuer { url, authorization, cap, authorities }) => {
+        TrustedKeys::Asked(config::AskedIssuer { url, client_id, client_secret, cap, authorities }) => {
             let outbound = Outbound::new(authorities.as_deref())?;
+            let authorization = basic(&client_id, &read(&client_secret)?);
             Keys::Asked(Introspection { outbound, url, authorization, cap: cap.as_secs() })
         }
     };
     Ok(TrustedIssuer { name, rules, keys })
+}
+
+/// RFC 6749 section 2.3.1: both halves are form-encoded first.
+fn basic(id: &str, secret: &[u8]) -> HeaderValue {
+    let encode = |text: &[u8]| url::form_urlencoded::byte_serialize(text).collect::<String>();
+    let credentials = STANDARD.encode(format!("{}:{}", encode(id.as_bytes()), encode(secret)));
+    let mut value = HeaderValue::try_from(format!("Basic {credentials}")).expect("base64 can stand in a header");
+    value.set_sensitive(true);
+    value
 }
 
 /// Fetches every key set once, and from then on keeps them fresh on a thread of its own. What cannot be had now is told to

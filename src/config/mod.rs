@@ -7,6 +7,7 @@ mod check;
 mod cursor;
 mod problem;
 mod raw;
+mod secret;
 mod suggest;
 mod units;
 mod yaml;
@@ -18,10 +19,10 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderValue;
 use url::Url;
 
 pub use problem::{Place, Problem, Problems};
+pub use secret::{SecretSource, UnreadableSecret};
 pub use units::duration_of;
 
 use crate::{
@@ -111,8 +112,10 @@ pub struct TrustedIssuer {
 /// What another issuer's tokens are verified with.
 #[derive(Debug)]
 pub enum TrustedKeys {
-    /// Keys that stood in files or variables.
+    /// Keys that stood in files.
     Fixed(Vec<VerifyingKey>),
+    /// A secret that is read when the gateway starts, for these algorithms.
+    Shared(SecretSource, Vec<JwsAlgorithm>),
     /// A key set that somebody else publishes.
     Followed(RemoteKeys),
     /// The issuer's word.
@@ -150,8 +153,10 @@ pub enum KeySetPlace {
 pub struct AskedIssuer {
     /// Its introspection endpoint.
     pub url: Url,
-    /// Our credentials there, ready for `Authorization`; never shown.
-    pub authorization: HeaderValue,
+    /// Who we are there.
+    pub client_id: String,
+    /// Our secret there, read when the gateway starts.
+    pub client_secret: SecretSource,
     /// How long an answer counts at most.
     pub cap: Duration,
     /// The only roots that its certificate may lead to (PEM); `None`: the system's.
@@ -169,15 +174,6 @@ pub enum StoreLocation {
     PostgresAt(SecretSource),
     /// Nothing survives the process.
     Memory,
-}
-
-/// Where a secret value is read from. The value itself never stands in the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretSource {
-    /// `file:…`, resolved against the configuration file.
-    File(PathBuf),
-    /// `env:…`
-    Environment(String),
 }
 
 /// Where the key-encryption key comes from.

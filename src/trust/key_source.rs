@@ -92,20 +92,20 @@ impl KeySource {
         }
     }
 
-    /// Waits for a fetch that begins now, or has begun, for a token whose key is not known. False if there is none to wait
-    /// for: the last one was a moment ago, or too many wait already.
-    pub(super) async fn await_fetch(&self) -> bool {
+    /// Waits for a fetch that begins now, or has begun, for a token whose key is not known. There is none to wait for where
+    /// the last one was a moment ago, or where too many wait already.
+    pub(super) async fn await_fetch(&self) {
         let mut fetches = self.fetches.subscribe();
         let seen = *fetches.borrow_and_update();
         if !seen.running {
             if seen.is_recent() {
-                return false;
+                return;
             }
             self.wanted.notify_one();
         }
-        let Some(_place) = Waiting::enter(&self.waiting) else { return false };
-        let ended = fetches.wait_for(|now| now.ended > seen.ended);
-        timeout(PATIENCE, ended).await.is_ok_and(|ended| ended.is_ok())
+        let Some(_place) = Waiting::enter(&self.waiting) else { return };
+        // However it ended, what is known now is all there is.
+        let _ = timeout(PATIENCE, fetches.wait_for(|now| now.ended > seen.ended)).await;
     }
 
     /// Fetches on schedule and when somebody wants it, for ever. `changed` is called after each change of keys.

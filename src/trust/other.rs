@@ -90,11 +90,12 @@ impl OtherIssuer {
             Source::Fixed(ring) => ring.verify(parsed, &self.rules, now),
             Source::Followed(source) => {
                 let outcome = source.ring.verify(parsed, &self.rules, now);
-                let may_change = matches!(outcome, Err(Reason::UnknownKey | Reason::KeysUnavailable));
-                if may_change && source.await_fetch().await {
-                    return source.ring.verify(parsed, &self.rules, now);
+                if !matches!(outcome, Err(Reason::UnknownKey | Reason::KeysUnavailable)) {
+                    return outcome;
                 }
-                outcome
+                // Also where there was nothing to wait for: a fetch may have ended since.
+                source.await_fetch().await;
+                source.ring.verify(parsed, &self.rules, now)
             }
             Source::Asked(asker) => {
                 let token = std::str::from_utf8(token).map_err(|_| Reason::Malformed)?;

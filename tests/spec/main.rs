@@ -14,6 +14,10 @@
 //! | [`unminted`] | 5: replies that take no session token |
 //! | [`errors`] | 6: what a refused caller sees |
 //! | [`cache`] | 7: verified tokens, disabled clients, key rotation |
+//! | [`trust`] | 3, 11: tokens of other issuers, and what they may say |
+//! | [`key_sets`] | 7: other issuers' keys: fetched, rotated, and whatever their server does |
+//! | [`opaque`] | 3: tokens that their issuer is asked about |
+//! | [`junk`] | 7: bad tokens do not push out good ones |
 //! | [`signing_keys`] | 7: keys that leak, rotate by schedule, and the key that encrypts them |
 //! | [`revocation`] | 7: tokens that count no more |
 //! | [`credentials`] | 8: secrets that overlap, end, are imported |
@@ -57,9 +61,12 @@ mod faults;
 mod headers;
 mod hygiene;
 mod introspection;
+mod junk;
+mod key_sets;
 mod mint;
 mod nodes;
 mod nodes_alone;
+mod opaque;
 mod proxying;
 mod revocation;
 mod revocation_endpoint;
@@ -69,5 +76,6 @@ mod signing_keys;
 mod timing;
 mod token_endpoint;
 mod token_failures;
+mod trust;
 mod unminted;
 mod userinfo_and_metadata;

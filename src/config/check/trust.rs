@@ -1,6 +1,6 @@
 //! Other issuers. Keys and secrets are read here, so that a file that is missing or no key is told with its line.
 
-use std::{fs, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use url::{Host, Url};
 
@@ -282,7 +282,7 @@ fn check_source(
             TrustedKeys::Followed(keys(KeySetPlace::Discovered(url?)))
         }
         WrittenSource::Pem(files) => TrustedKeys::Fixed(pem_keys(&files.value, algorithms, surroundings, problems)),
-        WrittenSource::Secret(at) => TrustedKeys::Fixed(shared_keys(&at, algorithms, surroundings, problems)),
+        WrittenSource::Secret(at) => shared_secret(&at, algorithms, surroundings, problems)?,
         WrittenSource::Introspection(at) => {
             TrustedKeys::Asked(introspection::check(at.value, authorities, surroundings, problems)?)
         }
@@ -378,29 +378,22 @@ fn pem_keys(
     keys
 }
 
-fn shared_keys(
+/// A secret in a file is tried already, so that a short one is told with its line. One in the environment need not be
+/// there for a command that only looks at the store.
+fn shared_secret(
     written: &At<String>,
     algorithms: &[JwsAlgorithm],
     surroundings: &Surroundings,
     problems: &mut Problems,
-) -> Vec<VerifyingKey> {
-    let source = store::secret("secret", written, surroundings, problems);
-    let Some(secret) = source.and_then(|source| read(&source, written.place, problems)) else { return Vec::new() };
-    let secret = without_line_end(&secret);
-    let mut keys = Vec::new();
-    for algorithm in algorithms {
-        match VerifyingKey::shared(*algorithm, secret) {
-            Ok(key) => keys.push(key),
-            Err(error) => problems.push(written.place, format!("the secret {error}")),
+) -> Option<TrustedKeys> {
+    let source = store::secret("secret", written, surroundings, problems)?;
+    if let SecretSource::File(_) = &source {
+        let secret = read(&source, written.place, problems)?;
+        for error in algorithms.iter().filter_map(|algorithm| VerifyingKey::shared(*algorithm, &secret).err()) {
+            problems.push(written.place, format!("the secret {error}"));
         }
     }
-    keys
-}
-
-/// Editors end a file with a line break that is no part of the secret.
-pub(super) fn without_line_end(secret: &[u8]) -> &[u8] {
-    let secret = secret.strip_suffix(b"\n").unwrap_or(secret);
-    secret.strip_suffix(b"\r").unwrap_or(secret)
+    Some(TrustedKeys::Shared(source, algorithms.to_vec()))
 }
 
 fn check_authorities(
@@ -424,21 +417,9 @@ fn check_authorities(
     Some(pem)
 }
 
-/// What a file or variable holds; the content is told to nobody.
+/// What a file holds; the content is told to nobody.
 pub(super) fn read(source: &SecretSource, place: Place, problems: &mut Problems) -> Option<Vec<u8>> {
-    match source {
-        SecretSource::File(path) => {
-            let shown = show(&path.display().to_string());
-            fs::read(path).map_err(|error| problems.push(place, format!("{shown} cannot be read: {error}"))).ok()
-        }
-        SecretSource::Environment(name) => {
-            let value = std::env::var(name).ok();
-            if value.is_none() {
-                problems.push(place, format!("the environment variable `{name}` is not set"));
-            }
-            value.map(String::into_bytes)
-        }
-    }
+    source.read().map_err(|error| problems.push(place, error.to_string())).ok()
 }
 
 const DAY: Duration = Duration::from_secs(86_400);

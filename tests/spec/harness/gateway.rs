@@ -72,7 +72,7 @@ pub struct Gateway {
     pub admin: SocketAddr,
     pub upstreams: Vec<Upstream>,
     pub(super) owner: Option<Client>,
-    environment: Vec<(String, String)>,
+    pub environment: Vec<(String, String)>,
     /// Keeps the ports of a gateway that was killed from everybody else on this machine.
     reserved: Vec<socket2::Socket>,
 }
@@ -160,6 +160,10 @@ impl Gateway {
             None if !ready => Err(format!("not ready in time:\n{}", self.log())),
             None => Ok(()),
         }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn upstream(&self) -> &Upstream {
