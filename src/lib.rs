@@ -27,7 +27,7 @@
 //! [`proxy::Gate`] reads its head within one deadline and judges the bytes ([`policy::check_head`]) → pingora parses them →
 //! `proxy::admit`: [`policy::RequestTarget`] (400 or one reading) → an endpoint of ours? ([`issuer::Endpoint`]) →
 //! [`policy::RouteTable`] (404, 405 or a route) → [`token::bearer`] (absent, malformed or a token) → [`cache::TokenCache`]
-//! (hit: [`trust::Trust::recheck`] asks time, key, revocation) → [`policy::grant`] (403 or a grant) → for a bound grant the
+//! (hit: [`trust::Trust::recheck`] asks time, key, revocation; miss: [`trust::Trust::verify`] finds the issuer and its keys) → [`policy::grant`] (403 or a grant) → for a bound grant the
 //! body is read and [`policy::decide`] compares → `proxy::headers` strips and states identity → the reply streams back, or
 //! on a route with `session_token` is held until `proxy::mint` has put one in →
 //! one [`telemetry::Outcome`] becomes metrics and a log line. A refusal goes to `proxy::respond`, the one place where reasons
