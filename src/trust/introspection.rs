@@ -41,10 +41,11 @@ pub(super) struct Asker {
     introspection: Introspection,
     slots: Semaphore,
     /// The questions that are under way, by the digest of their token.
-    open: Mutex<HashMap<Question, Arc<OnceCell<Answer>>>>,
+    open: Mutex<Open>,
     failing: AtomicBool,
 }
 
+type Open = HashMap<Question, Arc<OnceCell<Answer>>>;
 type Question = [u8; 32];
 type Answer = Result<Principal, Reason>;
 
@@ -60,15 +61,9 @@ impl Asker {
 
     /// Who may use the token, by its issuer's word. Requests with one token wait for one answer.
     pub(super) async fn ask(&self, token: &str, issuer: &str, rules: &Expectations, now: Timestamp) -> Answer {
-        let question = question(token);
-        let cell = Arc::clone(self.locked().entry(question).or_default());
+        let asked = Asked::join(&self.open, question(token));
         // If whoever asks gives up, the next one that waits goes on in its place.
-        let answer = cell.get_or_init(|| self.ask_now(token, issuer, rules, now)).await.clone();
-        let mut open = self.locked();
-        if open.get(&question).is_some_and(|current| Arc::ptr_eq(current, &cell)) {
-            open.remove(&question);
-        }
-        answer
+        asked.answer.get_or_init(|| self.ask_now(token, issuer, rules, now)).await.clone()
     }
 
     async fn ask_now(&self, token: &str, issuer: &str, rules: &Expectations, now: Timestamp) -> Answer {
@@ -91,10 +86,37 @@ impl Asker {
             Some(_) | None => {}
         }
     }
+}
 
-    fn locked(&self) -> MutexGuard<'_, HashMap<Question, Arc<OnceCell<Answer>>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+/// A place among those who wait for one answer. The last one to leave closes the question, and so does the first one after
+/// the answer: it is as old as its asking.
+struct Asked<'a> {
+    open: &'a Mutex<Open>,
+    question: Question,
+    answer: Arc<OnceCell<Answer>>,
+}
+
+impl<'a> Asked<'a> {
+    fn join(open: &'a Mutex<Open>, question: Question) -> Self {
+        let answer = Arc::clone(locked(open).entry(question).or_default());
+        Self { open, question, answer }
     }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        let mut open = locked(self.open);
+        let current = open.get(&self.question).is_some_and(|current| Arc::ptr_eq(current, &self.answer));
+        // One is counted for the map and one for this place.
+        let last = Arc::strong_count(&self.answer) <= 2;
+        if current && (last || self.answer.initialized()) {
+            open.remove(&self.question);
+        }
+    }
+}
+
+fn locked(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
+    open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Introspection {
@@ -112,3 +134,28 @@ fn question(token: &str) -> Question {
 const MOST_AT_ONCE: usize = 64;
 /// How long one waits for it.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_closed_by_its_answer_or_by_the_last_who_gives_up() {
+        let open = Mutex::default();
+        let count = || locked(&open).len();
+        let (one, two) = (Asked::join(&open, [1; 32]), Asked::join(&open, [1; 32]));
+        let other = Asked::join(&open, [2; 32]);
+        assert_eq!(count(), 2);
+        drop(one);
+        assert_eq!(count(), 2, "another one waits for the same answer");
+        drop(two);
+        assert_eq!(count(), 1, "nobody waits any more");
+        let late = Asked::join(&open, [2; 32]);
+        other.answer.set(Err(Reason::Revoked)).unwrap();
+        drop(other);
+        assert_eq!(count(), 0, "whoever comes next asks anew");
+        let next = Asked::join(&open, [2; 32]);
+        drop(late);
+        assert_eq!((count(), next.answer.initialized()), (1, false), "the old answer closes no new question");
+    }
+}
