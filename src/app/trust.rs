@@ -11,7 +11,7 @@ use crate::{
     cache::TokenCache,
     config::{self, KeySetPlace, RemoteKeys, SecretSource, TrustedKeys},
     token::VerifyingKey,
-    trust::{Fetch, Introspection, Issuer, Keys, Outbound, Schedule, Trust, TrustedIssuer},
+    trust::{Fetch, Introspection, Keys, Outbound, Schedule, Trust, TrustedIssuer},
 };
 
 pub(super) fn trusted_issuers(issuers: Vec<config::TrustedIssuer>) -> Result<Vec<TrustedIssuer>, AppError> {
@@ -33,7 +33,7 @@ fn trusted_issuer(issuer: config::TrustedIssuer) -> Result<TrustedIssuer, AppErr
             let outbound = || Outbound::new(authorities.as_deref());
             let fetch = match place {
                 KeySetPlace::Url(url) => Fetch::At(outbound()?, url),
-                KeySetPlace::Discovered(url) => Fetch::Discovered(outbound()?, Issuer { name: name.clone(), url }),
+                KeySetPlace::Discovered(url) => Fetch::Discovered { outbound: outbound()?, name: name.clone(), url },
                 KeySetPlace::File(path) => Fetch::File(path),
             };
             Keys::Followed(fetch, algorithms, Schedule { refresh, stale })

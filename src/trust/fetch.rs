@@ -43,19 +43,17 @@ pub enum FetchError {
 pub enum Fetch {
     /// At this address.
     At(Outbound, Url),
-    /// Where the issuer's metadata says, on the issuer's own origin.
-    Discovered(Outbound, Issuer),
+    /// Where the metadata of the issuer called `name` says, on the origin of `url`, which is the same as an address.
+    Discovered {
+        /// What is asked with.
+        outbound: Outbound,
+        /// The issuer, byte for byte.
+        name: String,
+        /// Where it is.
+        url: Url,
+    },
     /// In this file.
     File(PathBuf),
-}
-
-/// An issuer to be asked for its metadata.
-#[derive(Debug)]
-pub struct Issuer {
-    /// Its name, byte for byte.
-    pub name: String,
-    /// The same as an address.
-    pub url: Url,
 }
 
 impl Fetch {
@@ -63,7 +61,7 @@ impl Fetch {
     pub(super) async fn key_set(&self) -> Result<Vec<u8>, FetchError> {
         match self {
             Self::At(outbound, url) => outbound.get(url).await,
-            Self::Discovered(outbound, issuer) => outbound.get(&discover(outbound, issuer).await?).await,
+            Self::Discovered { outbound, name, url } => outbound.get(&discover(outbound, name, url).await?).await,
             Self::File(path) => read(path),
         }
     }
@@ -77,13 +75,13 @@ fn read(path: &Path) -> Result<Vec<u8>, FetchError> {
 }
 
 /// OpenID Connect Discovery 1.0 section 4, and where there is none RFC 8414 section 3.
-async fn discover(outbound: &Outbound, issuer: &Issuer) -> Result<Url, FetchError> {
-    let [openid, oauth] = metadata_addresses(&issuer.url);
+async fn discover(outbound: &Outbound, name: &str, url: &Url) -> Result<Url, FetchError> {
+    let [openid, oauth] = metadata_addresses(url);
     let metadata = match outbound.get(&openid).await {
         Err(FetchError::Status(StatusCode::NOT_FOUND)) => outbound.get(&oauth).await?,
         other => other?,
     };
-    key_set_address(&metadata, issuer)
+    key_set_address(&metadata, name, url)
 }
 
 /// Behind the issuer's path, and before it.
@@ -105,18 +103,18 @@ struct Metadata {
 
 /// Metadata that names another issuer is not this one's (RFC 8414 section 3.3); and it leads to no other server, so that
 /// nobody who can write it makes us call where he likes.
-fn key_set_address(metadata: &[u8], issuer: &Issuer) -> Result<Url, FetchError> {
+fn key_set_address(metadata: &[u8], name: &str, url: &Url) -> Result<Url, FetchError> {
     let metadata: Metadata =
         serde_json::from_slice(metadata).map_err(|_| FetchError::Metadata("names no `issuer` or no `jwks_uri`"))?;
-    if metadata.issuer != issuer.name {
+    if metadata.issuer != name {
         return Err(FetchError::Metadata("is that of another issuer"));
     }
-    let url =
+    let keys =
         Url::parse(&metadata.jwks_uri).map_err(|_| FetchError::Metadata("has a `jwks_uri` that is no address"))?;
-    if url.origin() != issuer.url.origin() {
+    if keys.origin() != url.origin() {
         return Err(FetchError::Metadata("leads to another server; name that one with `key_set`"));
     }
-    Ok(url)
+    Ok(keys)
 }
 
 /// What asks other servers.
@@ -197,10 +195,6 @@ const IDLE: Duration = Duration::from_secs(30);
 mod tests {
     use super::*;
 
-    fn issuer(name: &str) -> Issuer {
-        Issuer { name: name.to_owned(), url: Url::parse(name).unwrap() }
-    }
-
     #[test]
     fn metadata_stands_behind_and_before_the_path_of_its_issuer() {
         for (name, expected) in [
@@ -219,13 +213,14 @@ mod tests {
                 ],
             ),
         ] {
-            assert_eq!(metadata_addresses(&issuer(name).url).map(|url| url.to_string()), expected);
+            assert_eq!(metadata_addresses(&Url::parse(name).unwrap()).map(|url| url.to_string()), expected);
         }
     }
 
     #[test]
     fn metadata_of_another_issuer_or_to_another_server_is_refused() {
-        let issuer = issuer("https://login.example.com");
+        let name = "https://login.example.com";
+        let url = Url::parse(name).unwrap();
         for (metadata, expected) in [
             (r#"{"issuer":"https://login.example.com","jwks_uri":"https://login.example.com/keys?v=1"}"#, true),
             (r#"{"issuer":"https://login.example.com/","jwks_uri":"https://login.example.com/keys"}"#, false),
@@ -238,7 +233,7 @@ mod tests {
             (r#"{"issuer":"https://login.example.com"}"#, false),
             ("<html>", false),
         ] {
-            assert_eq!(key_set_address(metadata.as_bytes(), &issuer).is_ok(), expected, "{metadata}");
+            assert_eq!(key_set_address(metadata.as_bytes(), name, &url).is_ok(), expected, "{metadata}");
         }
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 pub use self::{
-    fetch::{Fetch, FetchError, Issuer, Outbound},
+    fetch::{Fetch, FetchError, Outbound},
     introspection::Introspection,
     key_source::{Schedule, SourceReport},
     other::{Keys, TrustedIssuer},

@@ -87,9 +87,9 @@ fn a_thousand_first_requests_cause_one_fetch() {
                 // An endpoint of ours: a thousand connections at once would be too many for the test's upstream.
                 let request = Request::get("/oauth2/userinfo").bearer(&token);
                 let bytes = request.bytes(&gateway.public.to_string());
-                open.iter_mut().for_each(|connection| {
+                for connection in &mut open {
                     connection.send(&bytes);
-                });
+                }
                 for connection in &mut open {
                     let reply = connection.try_reply();
                     good.fetch_add(usize::from(reply.is_ok_and(|reply| reply.status == 200)), Ordering::Relaxed);
@@ -203,7 +203,7 @@ fn a_cold_start_without_keys_answers_503_and_recovers() {
     reply.assert_refused(503, "keys_unavailable");
     assert!(reply.header("retry-after").is_some());
     assert_eq!(status(&gateway, &gateway.token("application")), 200, "our own tokens pass");
-    assert_eq!(gateway.metrics().value("scopegate_jwks_last_success_timestamp_seconds", &[]), 0.0);
+    assert!(gateway.metrics().value("scopegate_jwks_last_success_timestamp_seconds", &[]) < 1.0, "never");
     issuer.publish(&[&key]);
     await_that("the keys", || status(&gateway, &issuer.token(&key)) == 200);
     assert!(gateway.metrics().value("scopegate_jwks_last_success_timestamp_seconds", &[]) > 1.7e9);

@@ -42,7 +42,9 @@ fn a_token_of_another_issuer_is_accepted_beside_our_own_and_states_its_principal
         let labels = [("issuer", issuer), ("result", "verified")];
         gateway.metrics().value("scopegate_token_verifications_total", &labels)
     };
-    assert_eq!([counted("own"), counted("https://login.example.com")], [1.0, 1.0]);
+    for issuer in ["own", "https://login.example.com"] {
+        assert!((0.5..1.5).contains(&counted(issuer)), "{issuer}: {}", counted(issuer));
+    }
     assert_eq!(issuer.fetches(), 1, "one fetch, before the listener opened");
 }
 
@@ -347,6 +349,6 @@ fn another_issuers_client_gets_no_session_token_of_ours() {
     assert_eq!(reply_of(&named)["sessionToken"], Value::Null);
     assert!(within(std::time::Duration::from_secs(2), || {
         let labels = [("result", "client_unknown")];
-        gateway.metrics().value("scopegate_session_tokens_minted_total", &labels) == 1.0
+        gateway.metrics().value("scopegate_session_tokens_minted_total", &labels) > 0.5
     }));
 }

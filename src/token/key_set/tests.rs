@@ -16,14 +16,15 @@ fn jwk(algorithm: Algorithm) -> Value {
 
 /// A JWK with members replaced, or taken out where they are null.
 fn changed(algorithm: Algorithm, members: Value) -> Value {
-    let mut jwk = jwk(algorithm);
-    for (name, value) in members.as_object().unwrap() {
-        match value {
-            Value::Null => jwk.as_object_mut().unwrap().remove(name),
-            _ => jwk.as_object_mut().unwrap().insert(name.clone(), value.clone()),
-        };
+    let (Value::Object(mut jwk), Value::Object(members)) = (jwk(algorithm), members) else { unreachable!("objects") };
+    for (name, value) in members {
+        if value.is_null() {
+            jwk.remove(&name);
+        } else {
+            jwk.insert(name, value);
+        }
     }
-    jwk
+    jwk.into()
 }
 
 fn set(keys: &[Value]) -> String {

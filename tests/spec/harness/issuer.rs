@@ -70,12 +70,15 @@ pub fn claims_of(issuer: &str, changes: Value) -> Value {
         "iss": issuer, "aud": "applications-api", "sub": "somebody", "client_id": "their-client", "customer_id": CUSTOMER,
         "scope": "application", "iat": now, "exp": now + 600, "jti": format!("jti-{now}"),
     });
-    let members = claims.as_object_mut().expect("an object");
-    for (name, value) in changes.as_object().expect("an object") {
-        match value {
-            Value::Null => members.remove(name),
-            _ => members.insert(name.clone(), value.clone()),
-        };
+    let (members, Value::Object(changes)) = (claims.as_object_mut().expect("an object"), changes) else {
+        panic!("claims are changed by an object");
+    };
+    for (name, value) in changes {
+        if value.is_null() {
+            members.remove(&name);
+        } else {
+            members.insert(name, value);
+        }
     }
     claims
 }
