@@ -98,13 +98,15 @@ fn is_json(content_type: &str) -> bool {
     json && parameters.split(';').all(is_harmless_parameter)
 }
 
-/// A charset other than UTF-8 would make the upstream read other characters than we do.
+/// A charset other than UTF-8 would make the upstream read other characters than we do. RFC 2231 has more spellings of it
+/// (`charset*`, `charset*0`), and nobody needs them to say UTF-8.
 fn is_harmless_parameter(parameter: &str) -> bool {
     let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-    if !name.trim().eq_ignore_ascii_case("charset") {
+    let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().to_ascii_lowercase());
+    if !name.starts_with("charset") {
         return !parameter.contains(',');
     }
-    value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+    name == "charset" && matches!(value.as_str(), "utf-8" | "\"utf-8\"")
 }
 
 /// RFC 9110 section 5.6.2.
@@ -193,6 +195,10 @@ mod tests {
             (vec!["application/json, text/plain"], Err(())),
             (vec!["application/json; x=y, text/plain"], Err(())),
             (vec!["application/json; charset=utf-16"], Err(())),
+            (vec!["application/json; charset=\"utf-8"], Err(())),
+            (vec!["application/json; charset*=utf-8''utf-16"], Err(())),
+            (vec!["application/json; charset*0=utf-16"], Err(())),
+            (vec!["application/json; charset"], Err(())),
             (vec!["text/json"], Err(())),
             (vec!["text/plain"], Err(())),
             (vec!["application/+json"], Err(())),

@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::name::is_alike;
+
 /// Where a member stands in a JSON document (RFC 6901), objects only: `/applicationId`, `/application/id`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonPointer(Vec<Box<str>>);
@@ -54,8 +56,8 @@ pub struct Ambiguous;
 /// The string at `pointer`, `None` if nothing is there.
 ///
 /// The whole of `body` must be one JSON object in UTF-8 without byte order mark. On the way to the member each name
-/// must stand exactly once, and no other name in the same object may equal it ignoring ASCII case; names are compared
-/// after unescaping. The member itself must be a string. Nesting is limited to 128 levels.
+/// must stand exactly once, and no other name in the same object may equal it ignoring case, in any alphabet; names are
+/// compared after unescaping. The member itself must be a string. Nesting is limited to 128 levels.
 pub fn find_string(body: &[u8], pointer: &JsonPointer) -> Result<Option<String>, Ambiguous> {
     let text = std::str::from_utf8(body).map_err(|_| Ambiguous)?;
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -122,7 +124,7 @@ pub(super) enum Likeness {
 pub(super) fn likeness(own: &str, name: &str) -> Likeness {
     if own == name {
         Likeness::Same
-    } else if own.eq_ignore_ascii_case(name) {
+    } else if is_alike(own, name) {
         Likeness::Similar
     } else {
         Likeness::Other
@@ -262,6 +264,8 @@ mod tests {
             r#"{"ApplicationId":"b","applicationId":"a"}"#,
             r#"{"applicationId":"a","APPLICATIONID":"b"}"#,
             r#"{"applicationid":"a"}"#,
+            r#"{"applicationId":"a","appl\u0131cationId":"b"}"#,
+            "{\"appl\u{130}cationId\":\"a\"}",
             r#"{"applicationId":1}"#,
             r#"{"applicationId":null}"#,
             r#"{"applicationId":["a"]}"#,

@@ -5,6 +5,7 @@ mod decide;
 mod head;
 mod json;
 mod mint;
+mod name;
 mod path;
 mod pattern;
 mod query;

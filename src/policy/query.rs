@@ -1,11 +1,11 @@
 use std::borrow::Cow;
 
-use super::{json::Ambiguous, path::percent_decode};
+use super::{json::Ambiguous, name::is_alike, path::percent_decode};
 
 /// The value of parameter `name` in `query`, `None` if it does not stand there.
 ///
-/// It must stand once, in pairs separated by `&` alone; no other name may equal it after decoding, ignoring ASCII case
-/// or with `[]` behind it; both sides are decoded once (`+` is a space).
+/// It must stand once, in pairs separated by `&` alone; no other name may stand for it after decoding, ignoring case,
+/// with `[]` behind it, or as PHP stores names; both sides are decoded once (`+` is a space).
 pub(super) fn find_parameter<'q>(query: &'q str, name: &str) -> Result<Option<Cow<'q, str>>, Ambiguous> {
     if query.contains(';') {
         return Err(Ambiguous);
@@ -14,8 +14,7 @@ pub(super) fn find_parameter<'q>(query: &'q str, name: &str) -> Result<Option<Co
     for pair in query.split('&') {
         let (own, value) = pair.split_once('=').unwrap_or((pair, ""));
         let own = decode_form(own).ok_or(Ambiguous)?;
-        let plain = own.split_once('[').map_or(&*own, |(before, _)| before);
-        if !plain.trim().eq_ignore_ascii_case(name) {
+        if !stands_for(&own, name) {
             continue;
         }
         if found.is_some() || own != name {
@@ -24,6 +23,16 @@ pub(super) fn find_parameter<'q>(query: &'q str, name: &str) -> Result<Option<Co
         found = Some(decode_form(value).ok_or(Ambiguous)?);
     }
     Ok(found)
+}
+
+/// Whether some framework stores the parameter `own` under `name`: without case, without what stands in brackets, or in
+/// PHP up to a zero byte and with `_` in place of what no variable is called.
+fn stands_for(own: &str, name: &str) -> bool {
+    let as_variable = |text: &str| text.trim().replace(['.', ' ', '['], "_");
+    let before = |end: char| own.split(end).next().unwrap_or_default();
+    is_alike(before('[').trim(), name)
+        || is_alike(&as_variable(before('\0')), &as_variable(name))
+        || is_alike(&as_variable(before('[')), &as_variable(name))
 }
 
 /// `text` of a query or form decoded once: `+` is a space, `%XX` a byte. `None` if an encoding is broken or the result is
@@ -60,6 +69,8 @@ mod tests {
             ("x=1;applicationId=a", Err(Ambiguous)),
             ("applicationId=a;b", Err(Ambiguous)),
             ("+applicationId=a", Err(Ambiguous)),
+            ("appl%C4%B1cationId=b&applicationId=a", Err(Ambiguous)),
+            ("applicationId%00=b&applicationId=a", Err(Ambiguous)),
             ("applicationId=%zz", Err(Ambiguous)),
             ("%zz=1&applicationId=a", Err(Ambiguous)),
             ("applicationId=%ff", Err(Ambiguous)),
@@ -69,6 +80,18 @@ mod tests {
                 expected.map(|value| value.map(Cow::Borrowed)),
                 "{query}"
             );
+        }
+    }
+
+    #[test]
+    fn a_name_that_php_turns_into_another_is_that_other() {
+        for query in
+            ["task.id=a", "task+id=a", "task%5Bid=a", "task[id=a", "TA%C5%BFK_ID=a", "task_id%00x=a", "task.id[]=a"]
+        {
+            assert_eq!(find_parameter(query, "task_id"), Err(Ambiguous), "{query}");
+        }
+        for query in ["task-id=a", "taskid=a", "task=a", "task[]=a", "x[task_id]=a"] {
+            assert_eq!(find_parameter(query, "task_id"), Ok(None), "{query}");
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
 /// `document` with the string `text` at `pointer`: in place of the value there, or as the first member of its object.
 ///
 /// The document is read as strictly as by [`super::find_string`]: one object, and on the way each name at most once,
-/// also ignoring ASCII case. Fails with [`Unminted::Ambiguous`] if it is not, [`Unminted::NoPlace`] if the object that
+/// also ignoring case. Fails with [`Unminted::Ambiguous`] if it is not, [`Unminted::NoPlace`] if the object that
 /// the member belongs into is missing.
 pub fn put_string(document: &[u8], pointer: &JsonPointer, text: &str) -> Result<Vec<u8>, Unminted> {
     let whole = check_whole(document).map_err(|_| Unminted::Ambiguous)?;
@@ -195,6 +195,7 @@ mod tests {
             r#"{"s":1,"\u0073":2}"#,
             r#"{"S":1}"#,
             r#"{"s":1,"S":1}"#,
+            r#"{"\u017f":1}"#,
             r#"{"x":"\ud800"}"#,
             "{\"\\ud800\":1}",
             "\u{feff}{}",
