@@ -21,6 +21,7 @@ use std::{
 
 use url::Url;
 
+pub use check::Resolve;
 pub use problem::{Place, Problem, Problems};
 pub use secret::{SecretSource, UnreadableSecret};
 pub use units::duration_of;
@@ -266,10 +267,11 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
 
 /// Checks `text` as if it were the file at `path`. Host names of upstream servers are looked up.
 pub fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
-    parse_in(text, path, check::resolve)
+    parse_with(text, path, check::resolve)
 }
 
-fn parse_in(text: &str, path: &Path, resolve: check::Resolve) -> Result<Config, Problems> {
+/// The same with a resolver of the caller's own.
+pub fn parse_with(text: &str, path: &Path, resolve: Resolve) -> Result<Config, Problems> {
     let mut problems = Problems::new(path);
     let surroundings = check::Surroundings { folder: path.parent().unwrap_or(Path::new("")), resolve };
     let config = yaml::read(text, &mut problems)

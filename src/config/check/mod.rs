@@ -17,7 +17,8 @@ use std::path::Path;
 
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
-pub(super) use upstreams::{Resolve, resolve};
+pub use upstreams::Resolve;
+pub(super) use upstreams::resolve;
 
 use super::{
     Config,

@@ -13,7 +13,7 @@ use crate::config::{
 };
 
 /// From `host:port` to addresses.
-pub(in crate::config) type Resolve = fn(&str) -> io::Result<Vec<SocketAddr>>;
+pub type Resolve = fn(&str) -> io::Result<Vec<SocketAddr>>;
 
 /// Asks the system's resolver.
 pub(in crate::config) fn resolve(server: &str) -> io::Result<Vec<SocketAddr>> {

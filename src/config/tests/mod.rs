@@ -28,7 +28,7 @@ fn address(text: &str) -> SocketAddr {
 }
 
 fn parsed(text: &str) -> Result<Config, Problems> {
-    parse_in(text, Path::new("etc/gateway.yaml"), resolve)
+    parse_with(text, Path::new("etc/gateway.yaml"), resolve)
 }
 
 /// Compares each text's problems, `line:column: message`. `$U` stands for good `upstreams`, `$R` for good `routes`.
