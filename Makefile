@@ -9,7 +9,7 @@ COMMIT := $(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
 PROFILE := $(if $(CI),ci,default)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps demo build test fmt bench bench-load bench-side-effects deploy-check clean
+.PHONY: help deps test-deps demo build test fuzz fmt bench bench-load bench-side-effects deploy-check clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -34,12 +34,17 @@ build: deps ## build the release binary
 
 test: test-deps ## everything that CI runs: formatting, lints, tests, dependencies
 	cargo fmt --check
+	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo clippy --all-targets --locked -- -D warnings
 	@.ci/run-tests $(PROFILE)
 	@.ci/check-dependencies
 
+fuzz: deps ## search for input that breaks a parser's property (FUZZ_SECONDS=30 for each; needs nightly)
+	@.ci/fuzz
+
 fmt: ## format the code
 	cargo fmt
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml
 
 bench: deps ## micro-benchmarks (criterion)
 	cargo bench --locked
