@@ -211,6 +211,8 @@ proptest! {
             let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::ES256);
             rules.set_audience(&["api"]);
             rules.set_issuer(&["i"]);
+            // The library reads the machine's clock, which will be past this token's end one day.
+            rules.validate_exp = false;
             let key = jsonwebtoken::DecodingKey::from_jwk(KEY.jwk()).unwrap();
             prop_assert!(jsonwebtoken::decode::<Value>(&token, &key, &rules).is_ok(), "{token}");
         }
