@@ -185,10 +185,15 @@ fn check_request_line(line: &[u8]) -> Result<Version, Violation> {
     let origin_form = target.first() == Some(&b'/') || (target == b"*" && method == b"OPTIONS");
     // The parser behind us holds targets as URIs and answers for itself where it cannot; that is ours to say.
     let unusual = target.iter().any(|byte| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(byte));
-    if !origin_form || (unusual && PathAndQuery::try_from(target).is_err()) || has_control(target) {
+    if !origin_form || (unusual && !is_read_whole(target)) || has_control(target) {
         return Err(Violation::Target);
     }
     Ok(version)
+}
+
+/// Whether the parser behind us takes the target and leaves nothing of it out: what follows a `#` it does not look at.
+fn is_read_whole(target: &[u8]) -> bool {
+    PathAndQuery::try_from(target).is_ok_and(|read| read.as_str().len() == target.len())
 }
 
 /// The header fields that decide where a request ends and whom it is for.

@@ -49,6 +49,7 @@ fn each_broken_rule_is_named() {
         ("GET /?a=\"b\" HTTP/1.1\r\nHost: a\r\n\r\n", Violation::Target),
         ("GET /?a=<b> HTTP/1.1\r\nHost: a\r\n\r\n", Violation::Target),
         ("GET /`a HTTP/1.1\r\nHost: a\r\n\r\n", Violation::Target),
+        ("GET /{a}#b HTTP/1.1\r\nHost: a\r\n\r\n", Violation::Target),
         ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", Violation::MethodRefused),
         ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", Violation::MethodRefused),
         ("GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", Violation::HeaderLine),
