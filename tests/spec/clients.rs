@@ -62,7 +62,7 @@ fn eight_real_clients_pass() {
 }
 
 /// Copies what changed, so that what was installed stays.
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let (source, target) = (entry.path(), to.join(entry.file_name()));
@@ -103,7 +103,7 @@ fn install(folder: &Path) {
     assert!(built.success(), "the Rust client does not build");
 }
 
-fn run(folder: &Path, program: &str, arguments: &[&str]) {
+pub fn run(folder: &Path, program: &str, arguments: &[&str]) {
     let path = folder.join(program);
     let program = if path.is_file() { path } else { PathBuf::from(program) };
     let output = Command::new(&program).args(arguments).current_dir(folder).output().expect("the program runs");

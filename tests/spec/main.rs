@@ -34,6 +34,7 @@
 //! | [`endurance`] | 8: killed a hundred times under load |
 //! | [`timing`] | 2: an unknown client and a wrong secret take the same time |
 //! | [`corpora`] | the attack corpora, row by row |
+//! | [`foreign_issuer`] | 3, 7: an OpenID Connect provider that other people wrote, and its rotations |
 //! | [`clients`] | eight OAuth clients that other people wrote |
 //!
 //! [`harness`] starts the binary, records what the upstream saw and speaks raw HTTP.
@@ -58,6 +59,7 @@ mod demo;
 mod endurance;
 mod errors;
 mod faults;
+mod foreign_issuer;
 mod headers;
 mod hygiene;
 mod introspection;

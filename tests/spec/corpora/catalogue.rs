@@ -1,11 +1,14 @@
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use scopegate::token::Algorithm;
+use scopegate::{
+    domain::Timestamp,
+    token::{Algorithm, PrivateKey},
+};
 use serde_json::{Map, Value, json};
 
-use crate::harness::{Forge, Gateway, b64, b64_standard, stolen_key};
+use crate::harness::{CUSTOMER, Forge, Gateway, b64, b64_standard, stolen_key};
 
-/// What tokens are forged from: the gateway's own key, an attacker's, and the claims of a genuine token.
+/// What tokens are forged from: the key of an issuer that is believed, an attacker's, and the claims of a genuine token.
 pub struct Material {
     pub(super) own: Forge,
     pub(super) claims: Map<String, Value>,
@@ -15,6 +18,20 @@ pub struct Material {
 }
 
 impl Material {
+    /// Of another issuer, and its key set.
+    pub fn of_issuer(issuer: &str, algorithm: Algorithm, trap: &str) -> (Self, String) {
+        let own = Forge::new(&PrivateKey::generate(algorithm));
+        let key_set = format!(r#"{{"keys":[{}]}}"#, own.jwk());
+        let now = Timestamp::now().seconds();
+        let claims = json!({
+            "iss": issuer, "aud": "applications-api", "sub": "client-elsewhere", "client_id": "client-elsewhere",
+            "customer_id": CUSTOMER, "scope": "application", "iat": now, "exp": now + 3600, "jti": "elsewhere-1",
+        });
+        let Value::Object(claims) = claims else { unreachable!("claims are an object") };
+        (Self { own, claims, now, trap: trap.to_owned() }, key_set)
+    }
+
+    /// Of the gateway itself.
     pub fn of(gateway: &Gateway, trap: &str) -> Self {
         let token = gateway.token("application");
         let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
