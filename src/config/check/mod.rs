@@ -9,15 +9,17 @@ mod listen;
 mod mint;
 mod routes;
 mod scopes;
+mod servers;
 mod store;
 mod trust;
+mod upstream_tls;
 mod upstreams;
 
 use std::path::Path;
 
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
-pub(super) use upstreams::{Resolve, resolve};
+pub(super) use servers::{Resolve, resolve};
 
 use super::{
     Config,
