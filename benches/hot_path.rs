@@ -2,20 +2,22 @@
 
 #![expect(missing_docs, reason = "criterion's macros make undocumented functions")]
 
-use std::{hint::black_box, sync::Arc};
+use std::{hint::black_box, path::Path, sync::Arc, time::Instant};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method, header};
 use scopegate::{
     cache::{Bounds, Known, TokenCache},
+    config,
     domain::{Catalogue, ClientId, CustomerId, IssuerId, Principal, ScopeSet, Timestamp, TokenId},
     policy::{
-        Access, ApplicationPlaces, Enforcement, Found, HeadLimits, JsonPointer, Parts, PathPattern, RequestTarget,
-        Route, RouteId, RouteTable, TokenForwarding, UpstreamId, check_head, decide, head_end,
+        Access, ApplicationPlaces, Enforcement, Found, HeadLimits, JsonPointer, Parts, PathPattern, Repetition,
+        RequestTarget, Route, RouteId, RouteTable, TokenForwarding, UpstreamId, check_head, decide, head_end,
     },
     token::{Algorithm, Expectations, Grant, PrivateKey, SessionClaims, SigningKey, bearer, issue},
     trust::{Cleared, Memory, Standing, Trust, TrustedKey, Verification},
+    upstream::{Connection, Tried, Upstreams, client_number},
 };
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -66,6 +68,7 @@ fn route(place: usize, places: ApplicationPlaces, scopes: ScopeSet) -> Route {
         token: TokenForwarding::Remove,
         mint: None,
         upstream: UpstreamId::new(0),
+        repetition: Repetition::ByMethod,
     }
 }
 
@@ -205,5 +208,35 @@ fn signatures(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, head, routes, bearer_parse, cache_hit, recheck, decision, tokens, signatures);
+/// From the question to the peer that pingora connects to, and back when the request has ended.
+#[expect(clippy::disallowed_methods, reason = "the proxy reads the clock once for each try")]
+fn next_server(criterion: &mut Criterion) {
+    let groups = [
+        ("one server", 1, ""),
+        ("round robin of 2", 2, ""),
+        ("round robin of 16", 16, ""),
+        ("least connections of 16", 16, ", balance: least_connections"),
+        ("client hash of 16", 16, ", balance: client_hash"),
+    ];
+    for (name, count, keys) in groups {
+        let servers: Vec<String> = (1..=count).map(|port| format!("'127.0.0.1:{port}'")).collect();
+        let text = format!(
+            "upstreams: {{a: {{servers: [{}]{keys}}}}}\nroutes: [{{match: GET /x, public: true}}]",
+            servers.join(", ")
+        );
+        let config = config::parse(&text, Path::new("gateway.yaml")).expect("the file is sound");
+        let now = Instant::now();
+        let (upstreams, group) = (Upstreams::new(config.upstreams, now), UpstreamId::new(0));
+        criterion.bench_function(&format!("next server/{name}"), |bencher| {
+            bencher.iter(|| {
+                let client = || client_number(black_box(b"OzhHovnR57fCek5Ix4Ckub3c"));
+                let lease = upstreams.pick(group, now, &Tried::default(), client).expect("all are well");
+                upstreams.answered(group, &lease, || now);
+                lease.peer(Connection::Any)
+            });
+        });
+    }
+}
+
+criterion_group!(benches, head, routes, bearer_parse, cache_hit, recheck, decision, tokens, signatures, next_server);
 criterion_main!(benches);

@@ -15,7 +15,7 @@
 //! | 2 | [`trust`] | which keys a token is tried against, and whether what was verified still stands |
 //! | 2 | [`cache`] | verified tokens by keyed digest; each hit is asked again |
 //! | 2 | [`issuer`] | the OAuth endpoints as functions from request to reply |
-//! | 3 | [`upstream`] | the servers behind the gateway, in groups |
+//! | 3 | [`upstream`] | the servers behind the gateway, in groups: whose turn it is, and how they do |
 //! | 3 | [`telemetry`] | metrics and the access log, from one value per request |
 //! | 4 | [`proxy`] | the gateway as pingora sees it: gate, admission, headers, replies |
 //! | 4 | [`admin`] | metrics and health for operators |
@@ -28,9 +28,9 @@
 //! `proxy::admit`: [`policy::RequestTarget`] (400 or one reading) → an endpoint of ours? ([`issuer::Endpoint`]) →
 //! [`policy::RouteTable`] (404, 405 or a route) → [`token::bearer`] (absent, malformed or a token) → [`cache::TokenCache`]
 //! (hit: [`trust::Trust::recheck`] asks time, key, revocation; miss: [`trust::Trust::verify`] finds the issuer and its keys) → [`policy::grant`] (403 or a grant) → for a bound grant the
-//! body is read and [`policy::decide`] compares → `proxy::headers` strips and states identity → the reply streams back, or
-//! on a route with `session_token` is held until `proxy::mint` has put one in →
-//! one [`telemetry::Outcome`] becomes metrics and a log line. A refusal goes to `proxy::respond`, the one place where reasons
+//! body is read and [`policy::decide`] compares → [`upstream::Upstreams`] picks a server → `proxy::headers` strips and states
+//! identity → the reply streams back, or on a route with `session_token` is held until `proxy::mint` has put one in → one
+//! [`telemetry::Outcome`] becomes metrics and a log line. A refusal goes to `proxy::respond`, the one place where reasons
 //! become HTTP, and the upstream never hears of it.
 //!
 //! # One token

@@ -17,6 +17,7 @@ use crate::{
     cache::TokenCache,
     telemetry::{AccessLog, Metrics, Readings},
     trust::Trust,
+    upstream::Upstreams,
 };
 
 /// The admin listener's application.
@@ -35,6 +36,8 @@ pub struct Admin {
     pub in_flight: Arc<AtomicUsize>,
     /// Read when metrics are asked for.
     pub access_log: Arc<AccessLog>,
+    /// Read when metrics are asked for.
+    pub upstreams: Arc<Upstreams>,
 }
 
 #[async_trait]
@@ -78,6 +81,7 @@ impl Admin {
             in_flight: self.in_flight.load(Ordering::Relaxed),
             access_log_dropped: self.access_log.dropped(),
             store_is_up: self.store.is_up(),
+            upstreams: &self.upstreams.readings(),
         };
         let text = self.metrics.render(readings, self.trust.sources());
         reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)

@@ -16,7 +16,7 @@ use pingora::{
     protocols::l4::stream::L4BufferSettings,
     proxy::http_proxy,
     server::{RunArgs, configuration::ServerConf},
-    services::listening::Service,
+    services::{background::background_service, listening::Service},
 };
 
 use super::{
@@ -36,13 +36,13 @@ use crate::{
     policy::HeadLimits,
     proxy::{Gate, GateLimits, Gateway, RequestLimits},
     store::KeyPlan,
-    telemetry::{AccessLog, Metrics, Names},
+    telemetry::{AccessLog, Metrics, Names, UpstreamNames},
     token::Expectations,
     trust::Trust,
-    upstream::{Timeouts, Upstreams},
+    upstream::{Keeper, Upstreams},
 };
 
-/// Idle connections to upstreams that each worker thread keeps.
+/// Idle connections to the servers of an upstream that each worker thread keeps, unless the upstream says how many.
 const POOL_SIZE: usize = 512;
 /// Tries that pingora makes for one request; the gateway decides about each.
 const MAX_TRIES: usize = 4;
@@ -55,6 +55,8 @@ pub(super) struct Server {
     listen: Vec<SocketAddr>,
     admin_address: SocketAddr,
     threads: usize,
+    /// Idle connections to upstreams that each worker thread keeps.
+    pool: usize,
     gate: GateLimits,
     gateway: Gateway,
     ready: Arc<AtomicBool>,
@@ -102,9 +104,10 @@ impl Server {
             limits,
         } = config;
         let State { directory, standing, key_ends, settles_at: _, current_since: _ } = state;
+        let pool = pool_size(&upstreams, threads);
         let metrics = Arc::new(Metrics::new(&Names {
             routes: routes.routes().iter().map(|route| route.name.to_string()).collect(),
-            upstreams: upstreams.iter().map(|upstream| upstream.name.to_string()).collect(),
+            upstreams: upstreams.iter().map(upstream_names).collect(),
             issuers: trust.iter().map(|issuer| issuer.name.clone()).collect(),
             scopes: catalogue.scopes().iter().map(|scope| scope.name.to_string()).collect(),
         }));
@@ -120,7 +123,7 @@ impl Server {
             issuer: Arc::new(Issuer::new(settings(issuer), Arc::clone(&catalogue), failures, directory)),
             revoker: Arc::new(revoker),
             catalogue,
-            upstreams: Upstreams::new(upstreams.into_iter().map(|group| (group.servers, timeouts(group.timeouts)))),
+            upstreams: Arc::new(Upstreams::new(upstreams, began())),
             limits: RequestLimits { body: limits.body, body_timeout: limits.body_timeout, in_flight: limits.in_flight },
             metrics,
             access_log: Arc::new(AccessLog::start(std::io::stdout())),
@@ -130,7 +133,7 @@ impl Server {
         let gate = GateLimits { head, head_timeout: limits.header_timeout };
         let ready = Arc::new(AtomicBool::new(false));
         let health = Arc::default();
-        Ok(Self { listen, admin_address: admin.address, threads, gate, gateway, ready, plan, health })
+        Ok(Self { listen, admin_address: admin.address, threads, pool, gate, gateway, ready, plan, health })
     }
 
     /// Other issuers' keys are had before the first listener opens, if they can be.
@@ -152,7 +155,7 @@ impl Server {
 
     /// Listens until a signal. `announce` is called once every listener takes connections.
     pub(super) fn run(self, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
-        let mut server = pingora::server::Server::new_with_opt_and_conf(None, server_conf(self.threads));
+        let mut server = pingora::server::Server::new_with_opt_and_conf(None, server_conf(self.threads, self.pool));
         server.bootstrap();
         let access_log = Arc::clone(&self.gateway.access_log);
         let signals = Signals {
@@ -168,16 +171,21 @@ impl Server {
             cache: Arc::clone(&self.gateway.cache),
             in_flight: Arc::clone(&self.gateway.in_flight),
             access_log: Arc::clone(&access_log),
+            upstreams: Arc::clone(&self.gateway.upstreams),
         };
         let addresses: Vec<_> = self.listen.iter().copied().chain([self.admin_address]).collect();
         let mut admin_service = self.service("admin", admin, &[self.admin_address]);
         admin_service.threads = Some(1);
         let ready = Arc::clone(&self.ready);
         let (listen, gate) = (self.listen, self.gate);
+        let keeper = Keeper::of(&self.gateway.upstreams);
         let (metrics, log) = (Arc::clone(&self.gateway.metrics), Arc::clone(&self.gateway.access_log));
         let proxy = http_proxy(&server.configuration, self.gateway);
         server.add_service(service("gateway", Gate::new(Arc::new(proxy), gate, metrics, log), &listen));
         server.add_service(admin_service);
+        if let Some(keeper) = keeper {
+            server.add_service(background_service("upstreams", keeper));
+        }
         announce_when_served(addresses, ready, announce)?;
         server.run(RunArgs { shutdown_signal: Box::new(signals) });
         access_log.flush(FLUSH);
@@ -204,10 +212,16 @@ fn service<A>(name: &str, app: A, addresses: &[SocketAddr]) -> Service<A> {
     service
 }
 
-fn server_conf(threads: usize) -> ServerConf {
+/// The framework has one pool for all upstreams, which counts by worker threads.
+fn pool_size(upstreams: &[config::Upstream], threads: usize) -> usize {
+    let connections = upstreams.iter().map(|upstream| upstream.idle_connections.unwrap_or(POOL_SIZE * threads));
+    connections.sum::<usize>().div_ceil(threads)
+}
+
+fn server_conf(threads: usize, pool: usize) -> ServerConf {
     ServerConf {
         threads,
-        upstream_keepalive_pool_size: POOL_SIZE,
+        upstream_keepalive_pool_size: pool,
         max_retries: MAX_TRIES,
         grace_period_seconds: Some(GRACE_SECONDS),
         graceful_shutdown_timeout_seconds: Some(1),
@@ -249,13 +263,18 @@ fn bounds(cache: config::Cache) -> Bounds {
     Bounds { entries, memory, negative_entries, negative_ttl }
 }
 
-fn timeouts(timeouts: config::Timeouts) -> Timeouts {
-    let config::Timeouts { connect, read, idle } = timeouts;
-    Timeouts { connect, read, idle }
-}
-
 #[expect(clippy::disallowed_methods, reason = "failures are counted from the start of the process")]
 fn failure_limits(failures: config::TokenFailures) -> FailureLimits {
     let rate = |rate: config::Rate| Rate { count: rate.count, period: rate.period };
     FailureLimits::new(rate(failures.per_client), rate(failures.per_address), Instant::now())
+}
+
+fn upstream_names(upstream: &config::Upstream) -> UpstreamNames {
+    let servers = upstream.servers.iter().map(|server| server.text.to_string()).collect();
+    UpstreamNames { name: upstream.name.to_string(), servers }
+}
+
+#[expect(clippy::disallowed_methods, reason = "servers are looked after from the start of the process")]
+fn began() -> Instant {
+    Instant::now()
 }

@@ -10,6 +10,7 @@ mod raw;
 mod secret;
 mod suggest;
 mod units;
+mod upstream;
 mod yaml;
 
 use std::{
@@ -25,6 +26,10 @@ pub use check::Resolve;
 pub use problem::{Place, Problem, Problems};
 pub use secret::{SecretSource, UnreadableSecret};
 pub use units::duration_of;
+pub use upstream::{
+    Balance, Eject, Health, HealthCheck, Protocol, ServerAddress, ServerProof, Timeouts, TlsIdentity, Upstream,
+    UpstreamServer, UpstreamTls, usable_addresses,
+};
 
 use crate::{
     domain::Catalogue,
@@ -187,28 +192,6 @@ pub enum StoreKey {
     Ephemeral,
 }
 
-/// A named group of servers.
-#[derive(Debug)]
-pub struct Upstream {
-    /// Its name, as routes and metrics say it.
-    pub name: Arc<str>,
-    /// Its servers, at least one, host names resolved at start.
-    pub servers: Vec<SocketAddr>,
-    /// How long to wait for them.
-    pub timeouts: Timeouts,
-}
-
-/// How long to wait for an upstream server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For a TCP connection.
-    pub connect: Duration,
-    /// For the next bytes of a reply.
-    pub read: Duration,
-    /// How long a pooled connection may stay unused.
-    pub idle: Duration,
-}
-
 /// Bounds of the cache of verified tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cache {
@@ -265,7 +248,7 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
     parse(&text, path)
 }
 
-/// Checks `text` as if it were the file at `path`. Host names of upstream servers are looked up.
+/// Checks `text` as if it were the file at `path`. Host names of upstream servers are looked up, certificates read.
 pub fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
     parse_with(text, path, check::resolve)
 }

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{ClientId, CustomerId, IssuerId, Timestamp},
-        policy::{ApplicationPlaces, Enforcement, RequestTarget, RouteId, TokenForwarding, UpstreamId},
+        policy::{ApplicationPlaces, Enforcement, Repetition, RequestTarget, RouteId, TokenForwarding, UpstreamId},
     };
 
     fn route(scopes: &[&str]) -> Route {
@@ -61,6 +61,7 @@ mod tests {
             token: TokenForwarding::Remove,
             mint: None,
             upstream: UpstreamId::new(0),
+            repetition: Repetition::ByMethod,
         }
     }
 

@@ -21,7 +21,7 @@ pub use path::{PathError, RequestTarget};
 pub use pattern::{MethodPattern, PathPattern, PatternError};
 pub use query::decode_form;
 pub use route::{
-    Access, ApplicationPlaces, Enforcement, Found, Route, RouteConflict, RouteId, RouteTable, TokenForwarding,
-    UpstreamId,
+    Access, ApplicationPlaces, Enforcement, Found, Repetition, Route, RouteConflict, RouteId, RouteTable,
+    TokenForwarding, UpstreamId,
 };
 pub use splice::put_string;

@@ -69,6 +69,15 @@ pub enum TokenForwarding {
     Forward,
 }
 
+/// Whether a request may be sent once more after its connection broke, not knowing how far the server came with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repetition {
+    /// If its method says so (RFC 9110 section 9.2.2).
+    ByMethod,
+    /// Always: the operator knows that twice does what once does.
+    Harmless,
+}
+
 /// Where a request names its application. Every place that is present must agree with the token.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct ApplicationPlaces {
@@ -101,6 +110,8 @@ pub struct Route {
     pub mint: Option<Mint>,
     /// Who answers.
     pub upstream: UpstreamId,
+    /// Whether requests may reach the upstream twice.
+    pub repetition: Repetition,
 }
 
 /// What a look-up found.

@@ -9,7 +9,7 @@ use std::{
 use http::HeaderValue;
 use pingora::{Error, ErrorType::InternalError, Result, proxy::Session};
 
-use super::mint::Minting;
+use super::{exchange::Exchange, mint::Minting};
 use crate::{
     cache::Lookup,
     domain::{Principal, Timestamp, random_bytes, wall_clock},
@@ -25,8 +25,7 @@ pub struct RequestContext {
     pub(super) decision: Decision,
     pub(super) principal: Option<Arc<Principal>>,
     pub(super) cache: Option<Lookup>,
-    pub(super) upstream_started: Option<Instant>,
-    pub(super) failed_connects: usize,
+    pub(super) exchange: Exchange,
     /// The session token for the reply, on routes that mint.
     pub(super) minting: Option<Minting>,
     arrived: SystemTime,
@@ -75,8 +74,7 @@ impl RequestContext {
             decision: Decision::Admitted,
             principal: None,
             cache: None,
-            upstream_started: None,
-            failed_connects: 0,
+            exchange: Exchange::new(),
             minting: None,
             arrived: wall_clock(),
             started: super::now(),
@@ -100,7 +98,7 @@ impl RequestContext {
         let header = session.req_header();
         let target = header.raw_path();
         let path = &target[..memchr::memchr(b'?', target).unwrap_or(target.len())];
-        let upstream = match (&self.progress, self.upstream_started) {
+        let upstream = match (&self.progress, self.exchange.started) {
             (Progress::Admitted(admitted), Some(_)) => Some(admitted.route.upstream),
             _ => None,
         };
@@ -117,7 +115,7 @@ impl RequestContext {
             cache: self.cache,
             upstream,
             minted: self.minting.as_ref().map(Minting::result),
-            upstream_duration: self.upstream_started.map(|started| now.saturating_duration_since(started)),
+            upstream_duration: self.exchange.started.map(|started| now.saturating_duration_since(started)),
             duration: now.saturating_duration_since(self.started),
             bytes_in: session.body_bytes_read(),
             bytes_out: session.body_bytes_sent(),

@@ -7,6 +7,7 @@ mod admit;
 mod body;
 mod context;
 mod endpoints;
+mod exchange;
 mod gate;
 mod headers;
 mod mint;
@@ -25,7 +26,7 @@ use pingora::{
     Result,
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
-    proxy::{FailToProxy, ProxyHttp, Session},
+    proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
     upstreams::peer::HttpPeer,
 };
 
@@ -42,6 +43,7 @@ use crate::{
 };
 use admit::Admission;
 use context::{InFlight, Progress, RequestContext};
+use exchange::Retry;
 use mint::Minting;
 use respond::Failure;
 
@@ -71,7 +73,7 @@ pub struct Gateway {
     /// Where revocations go.
     pub revoker: Arc<dyn Revoker>,
     /// Who answers.
-    pub upstreams: Upstreams,
+    pub upstreams: Arc<Upstreams>,
     /// Bounds on one request.
     pub limits: RequestLimits,
     /// What is counted.
@@ -114,9 +116,8 @@ impl ProxyHttp for Gateway {
         Ok(true)
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
-        ctx.upstream_started = Some(now());
-        Ok(self.upstreams.next(ctx.progress.admitted()?.route.upstream))
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+        self.choose_server(session, ctx)
     }
 
     async fn upstream_request_filter(
@@ -135,6 +136,7 @@ impl ProxyHttp for Gateway {
         reply: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        self.note_reply(reply, ctx)?;
         headers::check_reply(reply)?;
         ctx.minting.as_mut().map_or(Ok(()), |minting| minting.judge_head(session.req_header(), reply))
     }
@@ -146,6 +148,7 @@ impl ProxyHttp for Gateway {
         end: bool,
         ctx: &mut RequestContext,
     ) -> Result<Option<Duration>> {
+        ctx.exchange.check_time()?;
         self.mint(body, end.into(), ctx);
         Ok(None)
     }
@@ -157,6 +160,8 @@ impl ProxyHttp for Gateway {
         end: bool,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        ctx.exchange.head_is_sent();
+        ctx.exchange.check_time()?;
         if let Some(minting) = &mut ctx.minting {
             minting.keep_request(body.as_ref(), end.into());
         }
@@ -174,17 +179,37 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let Ok(admitted) = ctx.progress.admitted() else { return error };
-        self.metrics.count_connect_failure(admitted.route.upstream);
-        ctx.failed_connects += 1;
-        // Nothing was sent yet, so any method may be tried on the next server of the group.
-        error.set_retry(ctx.failed_connects < self.upstreams.servers(admitted.route.upstream).min(MAX_TRIES));
+        error.set_retry(self.connect_failed(&error, ctx) == Retry::Yes);
         error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut RequestContext,
+        reused: bool,
+    ) -> Box<Error> {
+        error.set_retry(self.broke_off(session, &error, ctx, reused.into()) == Retry::Yes);
+        error
+    }
+
+    /// Retries are counted; pingora's own line would add the upstream's address.
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &RequestContext,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
         let failure = failure(error, ctx);
-        if let (Some(failure), None) = (failure, session.response_written()) {
+        let begun = session.response_written().is_some_and(|reply| !reply.status.is_informational());
+        if let (Some(failure), false) = (failure, begun) {
             session.set_keepalive(None);
             let reply = respond::problem(failure, ctx.id.as_str());
             // The client may be gone by now; there is nobody else to tell.
@@ -220,6 +245,7 @@ fn failure(error: &Error, ctx: &RequestContext) -> Option<Failure> {
     }
     let timed_out = matches!(error.etype(), ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout);
     match error.esource() {
+        ErrorSource::Internal if *error.etype() == HTTPStatus(503) => Some(Failure::UpstreamUnavailable),
         ErrorSource::Upstream if timed_out => Some(Failure::UpstreamTimeout),
         ErrorSource::Upstream => Some(Failure::UpstreamUnreachable),
         ErrorSource::Downstream if *error.etype() == ReadTimedout => Some(Failure::BodyTimeout),
@@ -243,5 +269,3 @@ fn now() -> Instant {
 
 /// A client that does not take a reply for so long is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Most servers of a group that one request is offered to.
-const MAX_TRIES: usize = 3;

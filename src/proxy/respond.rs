@@ -24,6 +24,8 @@ pub(super) enum Failure {
     UpstreamUnreachable,
     /// A server did not answer in time.
     UpstreamTimeout,
+    /// No server can be asked at the moment.
+    UpstreamUnavailable,
     /// We failed.
     Internal,
 }
@@ -36,6 +38,7 @@ impl Failure {
             Self::BodyTimeout => 408,
             Self::UpstreamUnreachable => 502,
             Self::UpstreamTimeout => 504,
+            Self::UpstreamUnavailable => 503,
             Self::Internal => 500,
         }
     }
@@ -51,6 +54,7 @@ impl Failure {
             Self::BodyTimeout => Reason::InvalidRequest.code(),
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamTimeout => "upstream_timeout",
+            Self::UpstreamUnavailable => "upstream_unavailable",
             Self::Internal => "internal",
         }
     }
@@ -62,6 +66,7 @@ impl Failure {
             Self::BodyTimeout => "the request's body did not arrive in time".to_owned(),
             Self::UpstreamUnreachable => "the service behind the gateway cannot be reached".to_owned(),
             Self::UpstreamTimeout => "the service behind the gateway did not answer in time".to_owned(),
+            Self::UpstreamUnavailable => "the service behind the gateway is not available at the moment".to_owned(),
             Self::Internal => "the gateway failed".to_owned(),
         }
     }
@@ -127,6 +132,9 @@ pub(super) fn problem(failure: Failure, request_id: &str) -> Response<Bytes> {
     let headers = reply.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if failure == Failure::UpstreamUnavailable {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     reply
 }
 

@@ -1,68 +1,199 @@
-//! The servers behind the gateway, in named groups. Connections are pingora's; which server is next is ours.
+//! The servers behind the gateway, in named groups. Connections are pingora's; which server gets a request is ours.
+//!
+//! A request asks its [`Upstreams`] for a [`Lease`] on one server and tells what became of it. [`Keeper`] looks after
+//! the servers meanwhile: it checks their health, and looks host names up again.
+
+mod balance;
+mod breaker;
+mod group;
+mod health;
+mod keeper;
+mod lookup;
+mod peer;
+mod server;
+mod table;
+mod ticks;
 
 use std::{
-    net::SocketAddr,
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
-use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use pingora::upstreams::peer::HttpPeer;
 
-use crate::policy::UpstreamId;
+pub use keeper::Keeper;
 
-/// How long to wait for a server.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// For a TCP connection.
-    pub connect: Duration,
-    /// For the next bytes of a reply, and for the server to take ours.
-    pub read: Duration,
-    /// How long a pooled connection may stay unused.
-    pub idle: Duration,
-}
+use crate::{config::Upstream, policy::UpstreamId};
+use group::Group;
+use server::Endpoint;
+use ticks::Ticks;
 
 /// Every group of servers.
-pub struct Upstreams(Vec<Group>);
+pub struct Upstreams {
+    groups: Vec<Group>,
+    began: Instant,
+}
 
-struct Group {
-    servers: Vec<HttpPeer>,
-    next: AtomicUsize,
+/// The use of one server by one request, until it is dropped.
+pub struct Lease {
+    endpoint: Arc<Endpoint>,
+}
+
+/// Servers that one request was offered to in vain.
+#[derive(Default)]
+pub struct Tried(Vec<Arc<Endpoint>>);
+
+/// Which connection a request wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// One that carried requests before, if there is one.
+    Any,
+    /// One of its own.
+    Fresh,
+}
+
+/// How the servers of one group do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupReading {
+    /// Each, in the order of the configuration.
+    pub servers: Vec<ServerReading>,
+    /// Look-ups of host names that found nothing.
+    pub failed_lookups: u64,
+}
+
+/// How one server does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerReading {
+    /// Whether it gets requests as a matter of course: it passes its checks and is not ejected. A name that leads to
+    /// several addresses is up if one of them is.
+    pub up: bool,
+    /// How often it was ejected.
+    pub ejections: u64,
 }
 
 impl Upstreams {
-    /// Groups in the order of the configuration, each with at least one server.
-    pub fn new(groups: impl IntoIterator<Item = (Vec<SocketAddr>, Timeouts)>) -> Self {
-        Self(groups.into_iter().map(|(servers, timeouts)| Group::new(servers, timeouts)).collect())
+    /// Groups in the order of the configuration; their time is counted from `began`.
+    pub fn new(groups: impl IntoIterator<Item = Upstream>, began: Instant) -> Self {
+        let groups = groups.into_iter().enumerate().map(|(place, plan)| Group::new(plan, place)).collect();
+        Self { groups, began }
     }
 
-    /// The next server of a group, round robin; its peer was made at start.
-    pub fn next(&self, group: UpstreamId) -> Box<HttpPeer> {
-        let Group { servers, next } = &self.0[group.place()];
-        let place = next.fetch_add(1, Ordering::Relaxed) % servers.len();
-        Box::new(servers[place].clone())
+    /// A server of the group for one request; `None` if every one of them fails its checks, is busy, or was tried.
+    /// `client` tells who asks, as [`client_number`] of its name, where the group wants to know.
+    pub fn pick(&self, group: UpstreamId, now: Instant, tried: &Tried, client: impl FnOnce() -> u64) -> Option<Lease> {
+        let picked = self.groups[group.place()].pick(|| self.ticks(now), &tried.0, client);
+        picked.map(|endpoint| Lease { endpoint })
     }
 
-    /// How many servers a group has.
-    pub fn servers(&self, group: UpstreamId) -> usize {
-        self.0[group.place()].servers.len()
+    /// Whether a server of the group is left that was not tried.
+    pub fn has_other(&self, group: UpstreamId, tried: &Tried) -> bool {
+        self.groups[group.place()].has_other(&tried.0)
+    }
+
+    /// How long a whole exchange with a server of the group may take.
+    pub fn longest_exchange(&self, group: UpstreamId) -> Option<Duration> {
+        self.groups[group.place()].plan.timeouts.total
+    }
+
+    /// Notes that the server answered, whatever it said.
+    pub fn answered(&self, group: UpstreamId, lease: &Lease, now: impl FnOnce() -> Instant) {
+        if lease.endpoint.is_spotless() {
+            return;
+        }
+        if lease.endpoint.answered(self.ticks(now())) {
+            let (upstream, server) = self.names(group, lease);
+            tracing::info!(upstream, server, "the server answers again");
+        }
+    }
+
+    /// Notes that the server took no connection, or broke off without a reply.
+    pub fn failed(&self, group: UpstreamId, lease: &Lease, now: Instant) {
+        if lease.endpoint.failed(self.ticks(now)) {
+            self.groups[group.place()].ejections[lease.endpoint.server].fetch_add(1, Relaxed);
+            let (upstream, server) = self.names(group, lease);
+            tracing::warn!(
+                upstream,
+                server,
+                "the server failed too many requests in a row and is left alone for a while"
+            );
+        }
+    }
+
+    /// How every group does, in the order of the configuration.
+    pub fn readings(&self) -> Vec<GroupReading> {
+        let now = self.ticks_now();
+        self.groups.iter().map(|group| group.reading(now)).collect()
+    }
+
+    fn names(&self, group: UpstreamId, lease: &Lease) -> (&str, &str) {
+        let plan = &self.groups[group.place()].plan;
+        (&plan.name, &plan.servers[lease.endpoint.server].text)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "whoever looks after servers goes by the clock that never jumps")]
+    fn ticks_now(&self) -> Ticks {
+        self.ticks(Instant::now())
+    }
+
+    fn ticks(&self, now: Instant) -> Ticks {
+        Ticks::of(self.began, now)
     }
 }
 
-impl Group {
-    fn new(servers: Vec<SocketAddr>, timeouts: Timeouts) -> Self {
-        let servers = servers.into_iter().map(|address| peer(address, timeouts)).collect();
-        Self { servers, next: AtomicUsize::new(0) }
+impl Lease {
+    /// The server as pingora connects to it.
+    pub fn peer(&self, connection: Connection) -> Box<HttpPeer> {
+        let mut peer = Box::new(self.endpoint.peer().clone());
+        if let Some(limit) = self.endpoint.idle_limit() {
+            peer.options.idle_timeout = peer.options.idle_timeout.map(|own| own.min(limit));
+        }
+        if connection == Connection::Fresh {
+            // Nothing is found under a key that nobody had before, and what is put there goes at once.
+            peer.group_key = !FRESH.fetch_add(1, Relaxed);
+            peer.options.idle_timeout = Some(Duration::ZERO);
+        }
+        peer
+    }
+
+    /// Notes for how many seconds the server keeps an idle connection, by its own account.
+    pub fn keeps_idle_for(&self, seconds: u32) {
+        self.endpoint.keeps_idle_for(seconds);
     }
 }
 
-fn peer(address: SocketAddr, timeouts: Timeouts) -> HttpPeer {
-    let mut peer = HttpPeer::new(address, false, String::new());
-    peer.options.connection_timeout = Some(timeouts.connect);
-    peer.options.total_connection_timeout = Some(timeouts.connect);
-    peer.options.read_timeout = Some(timeouts.read);
-    peer.options.write_timeout = Some(timeouts.read);
-    peer.options.idle_timeout = Some(timeouts.idle);
-    // Routes carry requests and replies; an upgrade would carry bytes that nobody judges.
-    peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
-    peer
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.endpoint.leave();
+    }
 }
+
+impl Tried {
+    /// Adds the server of a lease.
+    pub fn add(&mut self, lease: &Lease) {
+        self.0.push(Arc::clone(&lease.endpoint));
+    }
+
+    /// How many servers were tried.
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none was tried yet.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A number for a client's name, the same on every node.
+pub fn client_number(name: &[u8]) -> u64 {
+    balance::hash(name)
+}
+
+/// Connections that were wanted fresh. Groups count their keys from the other end.
+static FRESH: AtomicU64 = AtomicU64::new(0);
+
+#[cfg(test)]
+mod tests;

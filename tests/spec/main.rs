@@ -26,6 +26,9 @@
 //! | [`admin`] | 10: metrics, health, access log |
 //! | [`hygiene`] | 12: malformed requests and limits |
 //! | [`proxying`] | 1, 5, 12: bytes both ways, and upstreams that fail |
+//! | [`upstreams`] | 6, 10, 11: which server gets a request, health, ejection, limits |
+//! | [`upstream_faults`] | 6, 12: servers that are dead, slow, rude or gone |
+//! | [`upstream_tls`] | 6, 11: servers that prove who they are, and HTTP/2 |
 //! | [`token_failures`] | 11: brute force at the token endpoint |
 //! | [`rotation`] | 7: a hundred key rotations under load |
 //! | [`nodes`] | 7, 8: several gateways on one PostgreSQL database act as one |
@@ -80,4 +83,7 @@ mod token_endpoint;
 mod token_failures;
 mod trust;
 mod unminted;
+mod upstream_faults;
+mod upstream_tls;
+mod upstreams;
 mod userinfo_and_metadata;

@@ -1,6 +1,6 @@
 use std::{num::NonZero, ops::RangeInclusive, time::Duration};
 
-use crate::config::{Cache, Limits, Rate, Timeouts, TokenFailures, cursor::Written, problem::Problems, raw};
+use crate::config::{Cache, Limits, Rate, TokenFailures, cursor::Written, problem::Problems, raw};
 
 /// The value, or `default` if it is absent or outside `range`, which `message` tells.
 pub(super) fn within<T: PartialOrd>(
@@ -69,16 +69,6 @@ pub(super) fn limits(raw: raw::Limits, problems: &mut Problems) -> Limits {
     }
 }
 
-pub(super) fn timeouts(raw: raw::Timeouts, problems: &mut Problems) -> Timeouts {
-    let raw::Timeouts { connect, read, idle } = raw;
-    let range = || Duration::from_millis(1)..=seconds(86_400);
-    Timeouts {
-        connect: within(connect, Duration::from_millis(500), range(), "`connect` must be 1ms to 24h", problems),
-        read: within(read, seconds(30), range(), "`read` must be 1ms to 24h", problems),
-        idle: within(idle, seconds(60), range(), "`idle` must be 1ms to 24h", problems),
-    }
-}
-
 fn failures(raw: raw::TokenFailures, problems: &mut Problems) -> TokenFailures {
     let raw::TokenFailures { per_client, per_address } = raw;
     let rate = |count| Rate { count, period: seconds(60) };
@@ -101,7 +91,8 @@ fn usable(written: Written<Rate>, default: Rate, problems: &mut Problems) -> Rat
     at.value
 }
 
-fn count(
+/// [`within`] for a number of things.
+pub(super) fn count(
     written: Written<u64>,
     default: usize,
     range: RangeInclusive<u64>,
@@ -112,7 +103,7 @@ fn count(
     usize::try_from(value).expect("every range of a count ends below 32 bits")
 }
 
-const fn seconds(seconds: u64) -> Duration {
+pub(super) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 

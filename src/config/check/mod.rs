@@ -9,16 +9,18 @@ mod listen;
 mod mint;
 mod routes;
 mod scopes;
+mod servers;
 mod store;
 mod trust;
+mod upstream_tls;
 mod upstreams;
 
 use std::path::Path;
 
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
-pub use upstreams::Resolve;
-pub(super) use upstreams::resolve;
+pub use servers::Resolve;
+pub(super) use servers::resolve;
 
 use super::{
     Config,

@@ -13,8 +13,8 @@ use crate::{
     },
     domain::ScopeSet,
     policy::{
-        Access, Enforcement, MethodPattern, PathPattern, Route, RouteConflict, RouteId, RouteTable, TokenForwarding,
-        UpstreamId,
+        Access, Enforcement, MethodPattern, PathPattern, Repetition, Route, RouteConflict, RouteId, RouteTable,
+        TokenForwarding, UpstreamId,
     },
 };
 
@@ -67,6 +67,7 @@ fn check_one(
         application_id,
         upstream,
         forward_token,
+        idempotent,
         cors,
         session_token,
     } = value;
@@ -79,11 +80,11 @@ fn check_one(
     let mint = mint::check(session_token, access, problems);
     let enforcement = check_enforcement(enforce, problems);
     let upstream = check_upstream(place, upstream, names.upstreams, problems);
-    let token = forwarding(&forward_token);
+    let (token, repetition) = (forwarding(&forward_token), repetition(&idempotent));
     // Everything has been looked at; a route without a pattern ends here.
     let (method, path) = pattern?;
     let name = name.given().or(written)?.value.into();
-    Some((method, path, Route { id, name, access, enforcement, application, token, mint, upstream }))
+    Some((method, path, Route { id, name, access, enforcement, application, token, mint, upstream, repetition }))
 }
 
 fn check_pattern(written: &At<String>, problems: &mut Problems) -> Option<(MethodPattern, PathPattern)> {
@@ -200,6 +201,13 @@ fn forwarding(written: &Written<bool>) -> TokenForwarding {
     match written {
         Written::Is(At { value: true, .. }) => TokenForwarding::Forward,
         Written::Is(At { value: false, .. }) | Written::Absent | Written::Broken => TokenForwarding::Remove,
+    }
+}
+
+fn repetition(written: &Written<bool>) -> Repetition {
+    match written {
+        Written::Is(At { value: true, .. }) => Repetition::Harmless,
+        Written::Is(At { value: false, .. }) | Written::Absent | Written::Broken => Repetition::ByMethod,
     }
 }
 

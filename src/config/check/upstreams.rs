@@ -1,24 +1,18 @@
-use std::{
-    io,
-    net::{SocketAddr, ToSocketAddrs},
-    sync::Arc,
-};
+use std::{sync::Arc, time::Duration};
 
-use super::{Surroundings, bounds, unsupported};
+use super::{
+    Surroundings,
+    bounds::{count, seconds, within},
+    servers::{self, Placed},
+    upstream_tls,
+};
 use crate::config::{
-    Upstream,
-    cursor::{At, Named},
-    problem::{Problems, show},
+    Balance, Eject, Health, HealthCheck, Protocol, Timeouts, Upstream,
+    cursor::{At, Named, Written},
+    problem::{Place, Problems, show},
     raw,
+    suggest::unknown,
 };
-
-/// From `host:port` to addresses.
-pub type Resolve = fn(&str) -> io::Result<Vec<SocketAddr>>;
-
-/// Asks the system's resolver.
-pub(in crate::config) fn resolve(server: &str) -> io::Result<Vec<SocketAddr>> {
-    server.to_socket_addrs().map(Iterator::collect)
-}
 
 /// The names of all groups, broken ones too, and the groups in the same order.
 pub(super) fn check(
@@ -43,57 +37,170 @@ pub(super) fn check(
 }
 
 fn check_one(name: Arc<str>, raw: raw::Upstream, surroundings: &Surroundings, problems: &mut Problems) -> Upstream {
-    let raw::Upstream { servers, timeouts, health } = raw;
-    unsupported("health", health, problems);
-    let servers = servers.map(|at| at.value).unwrap_or_default();
-    let servers = servers.iter().flat_map(|server| check_server(server, surroundings, problems)).collect();
-    Upstream { name, servers, timeouts: bounds::timeouts(timeouts.or_empty(), problems) }
+    let raw::Upstream {
+        servers,
+        balance,
+        timeouts,
+        health,
+        eject,
+        slow_start,
+        max_requests,
+        resolve_every,
+        pool: written_pool,
+        protocol,
+        tls,
+    } = raw;
+    let mut servers = servers::check(servers.map(|at| at.value).unwrap_or_default(), surroundings, problems);
+    let without_tls = tls.is_absent();
+    let tls = upstream_tls::check(tls.given(), &mut servers, surroundings, problems);
+    let raw::Pool { idle } = written_pool.or_empty();
+    let optional = |written: Written<u64>, message: &str, problems: &mut Problems| {
+        let given = !written.is_absent();
+        let value = count(written, 1, 1..=1_000_000, message, problems);
+        given.then_some(value)
+    };
+    Upstream {
+        name,
+        balance: self::balance(balance, problems),
+        timeouts: self::timeouts(timeouts.or_empty(), problems),
+        health: health.given().map(|at| self::health(at.place, at.value, problems)),
+        eject: self::eject(eject, problems),
+        slow_start: within(
+            slow_start,
+            Duration::ZERO,
+            Duration::ZERO..=seconds(3600),
+            "`slow_start` must be 0s to 1h",
+            problems,
+        ),
+        max_requests: optional(max_requests, "`max_requests` must be 1 to 1000000", problems),
+        resolve_every: within(
+            resolve_every,
+            seconds(10),
+            seconds(1)..=seconds(86_400),
+            "`resolve_every` must be 1s to 24h",
+            problems,
+        ),
+        idle_connections: optional(idle, "`idle` must be 1 to 1000000", problems),
+        protocol: self::protocol(protocol, without_tls, problems),
+        tls,
+        servers: servers.into_iter().map(|Placed { server, at: _ }| server).collect(),
+    }
 }
 
-fn check_server(server: &At<String>, surroundings: &Surroundings, problems: &mut Problems) -> Vec<SocketAddr> {
-    let shown = show(&server.value);
-    let port = server.value.rsplit_once(':').and_then(|(host, port)| {
-        let usable = !host.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-        if usable && !host.contains(['/', '@', ' ']) { port.parse::<u16>().ok() } else { None }
-    });
-    match port {
-        None => {
-            problems.push(server.place, format!("{shown} is not `host:port`"));
-            return Vec::new();
-        }
-        Some(0) => {
-            problems.push(server.place, "port 0 is no fixed address; pick a port");
-            return Vec::new();
-        }
-        Some(_) => {}
-    }
-    if let Ok(address) = server.value.parse::<SocketAddr>() {
-        return vec![address];
-    }
-    match (surroundings.resolve)(&server.value) {
-        Ok(found) if !found.is_empty() => preferred(found),
-        Ok(_) => {
-            problems.push(server.place, format!("{shown} does not resolve to an address"));
-            Vec::new()
-        }
-        Err(error) => {
-            problems.push(server.place, format!("{shown} does not resolve: {error}"));
-            Vec::new()
+fn balance(written: Written<String>, problems: &mut Problems) -> Balance {
+    let Some(At { place, value }) = written.given() else { return Balance::RoundRobin };
+    match value.as_str() {
+        "round_robin" => Balance::RoundRobin,
+        "least_connections" => Balance::LeastConnections,
+        "client_hash" => Balance::ClientHash,
+        other => {
+            problems.push(place, unknown("balance", other, ["round_robin", "least_connections", "client_hash"]));
+            Balance::RoundRobin
         }
     }
 }
 
-/// The IPv4 addresses if there are any: a name such as `localhost` often has an IPv6 address that nobody listens on.
-fn preferred(mut found: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    if found.iter().any(SocketAddr::is_ipv4) {
-        found.retain(SocketAddr::is_ipv4);
+fn timeouts(raw: raw::Timeouts, problems: &mut Problems) -> Timeouts {
+    let raw::Timeouts { connect, read, idle, total } = raw;
+    let range = || Duration::from_millis(1)..=seconds(86_400);
+    let limited = !total.is_absent();
+    let total = within(total, seconds(86_400), range(), "`total` must be 1ms to 24h", problems);
+    Timeouts {
+        connect: within(connect, Duration::from_millis(500), range(), "`connect` must be 1ms to 24h", problems),
+        read: within(read, seconds(30), range(), "`read` must be 1ms to 24h", problems),
+        idle: within(idle, seconds(60), range(), "`idle` must be 1ms to 24h", problems),
+        total: limited.then_some(total),
     }
-    found.sort_unstable();
-    found.dedup();
-    found
+}
+
+fn health(place: Place, raw: raw::Health, problems: &mut Problems) -> Health {
+    let raw::Health { path, tcp, expect, every, timeout, healthy_after, unhealthy_after } = raw;
+    let every =
+        within(every, seconds(2), Duration::from_millis(100)..=seconds(3600), "`every` must be 100ms to 1h", problems);
+    let rounds = |written, default, message, problems: &mut Problems| {
+        let rounds = within(written, default, 1..=100, message, problems);
+        u32::try_from(rounds).expect("at most 100")
+    };
+    Health {
+        check: health_check(place, path, tcp, expect, problems),
+        timeout: within(
+            timeout,
+            seconds(1).min(every),
+            Duration::from_millis(10)..=every,
+            "`timeout` must be 10ms or more, and no longer than `every`",
+            problems,
+        ),
+        every,
+        healthy_after: rounds(healthy_after, 2, "`healthy_after` must be 1 to 100", problems),
+        unhealthy_after: rounds(unhealthy_after, 3, "`unhealthy_after` must be 1 to 100", problems),
+    }
+}
+
+fn health_check(
+    place: Place,
+    path: Written<String>,
+    tcp: Written<bool>,
+    expect: Written<u64>,
+    problems: &mut Problems,
+) -> HealthCheck {
+    let both = !path.is_absent() && !tcp.is_absent();
+    // A broken value was told already.
+    let connects = !tcp.is_absent() && tcp.given().is_none_or(|at| at.value);
+    if both || path.is_absent() && !connects {
+        problems.push(place, "`health` is either `path`, which is asked for, or `tcp: true`, which only connects");
+    }
+    if let (true, Written::Is(expect)) = (path.is_absent(), &expect) {
+        problems.push(expect.place, "`expect` is the status that `path` is answered with; there is no `path`");
+    }
+    let expect = within(expect, 200, 200..=599, "`expect` must be a status of 200 to 599", problems);
+    let Some(At { place, value }) = path.given() else { return HealthCheck::Connect };
+    let sound =
+        value.starts_with('/') && value.len() <= LONGEST_PATH && value.bytes().all(|byte| byte.is_ascii_graphic());
+    if !sound || value.contains('#') {
+        problems.push(place, format!("{} is not a path such as `/healthz`", show(&value)));
+    }
+    HealthCheck::Get { path: value, expect: u16::try_from(expect).expect("at most 599") }
+}
+
+fn eject(written: Written<raw::Eject>, problems: &mut Problems) -> Option<Eject> {
+    let (failures, lasting) = match written.given().map(|at| at.value) {
+        Some(raw::Eject::Never) => return None,
+        Some(raw::Eject::After { failures, lasting }) => (failures, lasting),
+        None => (Written::Absent, Written::Absent),
+    };
+    let failures = within(failures, 5, 1..=1000, "`failures` must be 1 to 1000", problems);
+    let range = Duration::from_millis(100)..=seconds(3600);
+    Some(Eject {
+        failures: u32::try_from(failures).expect("at most 1000"),
+        lasting: within(lasting, seconds(10), range, "`for` must be 100ms to 1h", problems),
+    })
+}
+
+fn protocol(written: Written<String>, without_tls: bool, problems: &mut Problems) -> Protocol {
+    let Some(At { place, value }) = written.given() else { return Protocol::Http1 };
+    match (value.as_str(), without_tls) {
+        ("http1", _) => Protocol::Http1,
+        ("h2", false) => Protocol::H2,
+        ("h2c", true) => Protocol::H2c,
+        ("h2", true) => {
+            problems.push(place, "`h2` is agreed on in a TLS handshake: set `tls`, or write `h2c`");
+            Protocol::H2
+        }
+        ("h2c", false) => {
+            problems.push(place, "`h2c` is HTTP/2 in plain text: write `h2`, or leave `tls` out");
+            Protocol::H2c
+        }
+        (other, _) => {
+            problems.push(place, unknown("protocol", other, ["http1", "h2", "h2c"]));
+            Protocol::Http1
+        }
+    }
 }
 
 fn is_name(name: &str) -> bool {
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     plain && (1..=64).contains(&name.len())
 }
+
+/// Of a health check's path.
+const LONGEST_PATH: usize = 1024;

@@ -13,7 +13,7 @@ pub(super) use limits::{Cache, Limits, Negative, TokenFailures};
 pub(super) use listen::{Admin, Listen};
 pub(super) use route::{ApplicationId, Route, Scope, SessionToken};
 pub(super) use trust::{Claims, Introspection, Trust};
-pub(super) use upstream::{Timeouts, Upstream};
+pub(super) use upstream::{Eject, Health, Pool, Server, Timeouts, Tls, Upstream};
 
 use super::{
     cursor::{At, Named, Reader, Written, list, named, number, section, some, some_texts, text, texts, truth},

@@ -16,6 +16,7 @@ pub struct Route {
     pub application_id: Written<ApplicationId>,
     pub upstream: Written<String>,
     pub forward_token: Written<bool>,
+    pub idempotent: Written<bool>,
     pub cors: Option<Place>,
     pub session_token: Written<SessionToken>,
 }
@@ -58,6 +59,7 @@ impl Route {
             application_id: fields.optional("application_id", ApplicationId::read),
             upstream: fields.optional("upstream", text),
             forward_token: fields.optional("forward_token", truth),
+            idempotent: fields.optional("idempotent", truth),
             cors: fields.unsupported("cors", anything()),
             session_token: fields.optional("session_token", SessionToken::read),
         })

@@ -223,36 +223,3 @@ fn numbers_have_bounds_and_units() {
         ),
     ]);
 }
-
-#[test]
-fn upstreams_name_servers_that_exist() {
-    assert_told(&[
-        ("$R\nupstreams: {}", &["2:12: expected at least one entry"]),
-        (
-            r#"
-$R
-upstreams:
-  a b: {servers: ["127.0.0.1:9000"]}
-  c: {servers: []}
-  d: {timeouts: {connect: 0s, reed: 1s}}
-  e: {servers: [127.0.0.1, "nowhere.test:1", "127.0.0.1:0", "http://a:1", 9000], health: {path: /healthz, evry: 2s}}
-  f: 127.0.0.1:9000"#,
-            &[
-                "1:10: a route must name its `upstream`, since there are 5",
-                "3:3: upstream name `a b` must be 1 to 64 of `A-Z a-z 0-9 _ -`",
-                "4:16: expected at least one entry",
-                "5:6: missing key `servers`",
-                "5:27: `connect` must be 1ms to 24h",
-                "5:31: unknown key `reed`; did you mean `read`?",
-                "6:17: `127.0.0.1` is not `host:port`",
-                "6:28: `nowhere.test:1` does not resolve: no such name",
-                "6:46: port 0 is no fixed address; pick a port",
-                "6:61: `http://a:1` is not `host:port`",
-                "6:75: `9000` is not `host:port`",
-                "6:82: `health` is not supported yet",
-                "6:107: unknown key `evry`; did you mean `every`?",
-                "7:6: expected a mapping, found text",
-            ],
-        ),
-    ]);
-}

@@ -12,6 +12,7 @@ fn table(patterns: &[&str]) -> Result<RouteTable, Vec<RouteConflict>> {
             token: TokenForwarding::Remove,
             mint: None,
             upstream: UpstreamId::new(0),
+            repetition: Repetition::ByMethod,
         };
         (method, path, route)
     });

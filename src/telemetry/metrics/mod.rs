@@ -1,12 +1,15 @@
 mod families;
+mod upstream;
 
 use std::sync::OnceLock;
 
-use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
 
-use self::families::{BUCKETS, Families, register};
+pub use self::upstream::UpstreamNames;
+use self::{
+    families::{Families, register},
+    upstream::UpstreamSeries,
+};
 use super::{Decision, Outcome, Subject};
 use crate::{
     cache::Lookup,
@@ -14,6 +17,7 @@ use crate::{
     issuer::{Endpoint, TokenResult},
     policy::{Unminted, UpstreamId},
     trust::SourceReport,
+    upstream::GroupReading,
 };
 
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
@@ -32,8 +36,8 @@ const ENDPOINTS: [Endpoint; 7] = [
 pub struct Names {
     /// Route names, in the order of the configuration.
     pub routes: Vec<String>,
-    /// Upstream names, in the order of the configuration.
-    pub upstreams: Vec<String>,
+    /// Upstreams, in the order of the configuration.
+    pub upstreams: Vec<UpstreamNames>,
     /// Scope names.
     pub scopes: Vec<String>,
     /// The names of other issuers, in the order of the configuration.
@@ -42,7 +46,7 @@ pub struct Names {
 
 /// Figures that are read when somebody asks.
 #[derive(Clone, Copy, Debug)]
-pub struct Readings {
+pub struct Readings<'r> {
     /// Verified tokens in the cache.
     pub cache_entries: u64,
     /// Verified tokens pushed out of it since the start.
@@ -53,6 +57,8 @@ pub struct Readings {
     pub access_log_dropped: u64,
     /// Whether the store can be read and written.
     pub store_is_up: bool,
+    /// Every upstream, in the order of the configuration.
+    pub upstreams: &'r [GroupReading],
 }
 
 /// Every metric of the gateway. A series is looked up once, at its first use, and kept.
@@ -82,13 +88,6 @@ struct IssuerSeries {
     verifications: [OnceLock<IntCounter>; ALL_REASONS.len() + 1],
 }
 
-struct UpstreamSeries {
-    name: String,
-    requests: IntCounter,
-    connect_failures: IntCounter,
-    duration: Histogram,
-}
-
 impl Metrics {
     /// All metrics, in a registry of their own.
     ///
@@ -115,7 +114,7 @@ impl Metrics {
         }
         Self {
             subjects: subjects.map(SubjectSeries::new).collect(),
-            upstreams: upstream_series(&registry, &names.upstreams),
+            upstreams: UpstreamSeries::of_all(&registry, &names.upstreams),
             cache_hits: counter("scopegate_token_cache_hits_total", "Tokens whose verification was remembered."),
             cache_misses: counter("scopegate_token_cache_misses_total", "Tokens that had to be verified."),
             issuers: issuers.map(IssuerSeries::new).collect(),
@@ -201,6 +200,11 @@ impl Metrics {
         self.families.rate_limited.with_label_values(&["in_flight"]).inc();
     }
 
+    /// Counts one request that is tried once more, on another server or another connection.
+    pub fn count_upstream_retry(&self, upstream: UpstreamId) {
+        self.upstreams[upstream.place()].retries.inc();
+    }
+
     /// Counts one connection that an upstream did not take.
     pub fn count_connect_failure(&self, upstream: UpstreamId) {
         self.upstreams[upstream.place()].connect_failures.inc();
@@ -216,7 +220,7 @@ impl Metrics {
     }
 
     /// Everything in the Prometheus text format 0.0.4. `sources` tells how fetching keys went.
-    pub fn render(&self, readings: Readings, sources: impl Iterator<Item = (IssuerId, SourceReport)>) -> Vec<u8> {
+    pub fn render(&self, readings: Readings<'_>, sources: impl Iterator<Item = (IssuerId, SourceReport)>) -> Vec<u8> {
         sources.for_each(|(issuer, report)| self.state_source(issuer, report));
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.families.cache_entries.set(signed(readings.cache_entries));
@@ -226,6 +230,7 @@ impl Metrics {
         let dropped = &self.families.access_log_dropped;
         dropped.inc_by(readings.access_log_dropped.saturating_sub(dropped.get()));
         self.families.store_up.set(i64::from(readings.store_is_up));
+        self.upstreams.iter().zip(readings.upstreams).for_each(|(series, reading)| series.state(reading));
         let mut text = Vec::with_capacity(32 * 1024);
         // Writing to memory fails on a family without a name only, and every family has one.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
@@ -278,24 +283,6 @@ impl SubjectSeries {
         }
         look_up(&status.to_string()).inc();
     }
-}
-
-fn upstream_series(registry: &Registry, names: &[String]) -> Vec<UpstreamSeries> {
-    let counters = |name, help| register(registry, IntCounterVec::new(Opts::new(name, help), &["upstream"]));
-    let requests = counters("scopegate_upstream_requests_total", "Requests sent upstream.");
-    let failures = counters("scopegate_upstream_connect_failures_total", "Connections an upstream did not take.");
-    let options = HistogramOpts::new(
-        "scopegate_upstream_duration_seconds",
-        "From a request's sending upstream to the end of its reply.",
-    );
-    let durations = register(registry, HistogramVec::new(options.buckets(BUCKETS.to_vec()), &["upstream"]));
-    let series = |name: &String| UpstreamSeries {
-        requests: requests.with_label_values(&[name]),
-        connect_failures: failures.with_label_values(&[name]),
-        duration: durations.with_label_values(&[name]),
-        name: name.clone(),
-    };
-    names.iter().map(series).collect()
 }
 
 fn subject_index(subject: Subject) -> usize {

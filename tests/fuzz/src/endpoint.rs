@@ -61,7 +61,7 @@ fn directory() -> Directory {
         (ClientId::parse(id).expect("an identifier"), client)
     };
     let clients = CLIENTS.into_iter().map(client).collect();
-    let published = vec![signing_key.public().clone()];
+    let published = vec![signing_key.jwk().clone()];
     Directory { clients, hashing_key, signing_key, published }
 }
 

@@ -1,4 +1,7 @@
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
 
 use base64::{
     Engine,
@@ -26,7 +29,7 @@ struct Key {
 
 static KEYS: LazyLock<[Key; 3]> =
     LazyLock::new(|| [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256].map(Key::generate));
-static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::default);
+static CATALOGUE: LazyLock<Arc<Catalogue>> = LazyLock::new(Arc::default);
 
 /// No token but the very bytes that were signed verifies, whatever is edited in it or put together from others. And what
 /// is signed well is still judged by its words: where it passes, it says each thing once, and the library takes it too.
@@ -160,13 +163,13 @@ fn assert_library_agrees(key: &Key, token: &str) {
     rules.set_audience(&["api"]);
     // The library reads the machine's clock; times are compared above.
     (rules.validate_exp, rules.validate_nbf) = (false, false);
-    let public = DecodingKey::from_jwk(key.own.public().jwk()).expect("our own JWK");
+    let public = DecodingKey::from_jwk(key.own.jwk()).expect("our own JWK");
     let read = jsonwebtoken::decode::<Value>(token, &public, &rules);
     assert!(read.is_ok(), "{read:?}");
 }
 
 fn verify(key: &Key, token: &[u8]) -> Result<Principal, Reason> {
-    let expected = Expectations { audience: "api", clock_skew: SKEW, catalogue: &CATALOGUE };
+    let expected = Expectations::own("api".to_owned(), SKEW, Arc::clone(&CATALOGUE));
     Unverified::parse(token)?.verify(key.own.public(), &expected, Timestamp::from_seconds(NOW))
 }
 

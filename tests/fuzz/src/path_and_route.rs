@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use http::{Method, uri::PathAndQuery};
 use scopegate::policy::{
-    Access, ApplicationPlaces, Enforcement, Found, MethodPattern, PathPattern, RequestTarget, Route, RouteId,
-    RouteTable, TokenForwarding, UpstreamId,
+    Access, ApplicationPlaces, Enforcement, Found, MethodPattern, PathPattern, Repetition, RequestTarget, Route,
+    RouteId, RouteTable, TokenForwarding, UpstreamId,
 };
 use url::Url;
 
@@ -93,6 +93,7 @@ fn route((place, text): (usize, &&str)) -> Option<(MethodPattern, PathPattern, R
         application: ApplicationPlaces::default(),
         token: TokenForwarding::Remove,
         mint: None,
+        repetition: Repetition::ByMethod,
         upstream: UpstreamId::new(0),
     };
     Some((method, path, route))

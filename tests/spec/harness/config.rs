@@ -22,6 +22,12 @@ pub struct Config {
     pub limits: Vec<String>,
     pub timeouts: Vec<String>,
     pub extra: Vec<String>,
+    /// Keys of the upstream group beside its servers and timeouts.
+    pub group: Vec<String>,
+    /// What stands in the list of servers, with `$1`, `$2`… for the addresses of the recording ones; none: those alone.
+    pub servers: Option<Vec<String>>,
+    /// Files beside `gateway.yaml`, by name.
+    pub files: Vec<(String, String)>,
     /// How many recording upstreams stand behind the gateway.
     pub upstreams: usize,
     /// A server that the upstream group names instead of the recording ones.
@@ -48,6 +54,9 @@ impl Default for Config {
             limits: Vec::new(),
             timeouts: Vec::new(),
             extra: Vec::new(),
+            group: Vec::new(),
+            servers: None,
+            files: Vec::new(),
             upstreams: 1,
             instead: None,
             algorithm: "ES256",
@@ -86,6 +95,24 @@ impl Config {
         self
     }
 
+    /// Adds `key: value` to the upstream group.
+    pub fn group(&mut self, text: &str) -> &mut Self {
+        self.group.push(text.to_owned());
+        self
+    }
+
+    /// Names these servers, with `$1`, `$2`… for the addresses of the recording ones.
+    pub fn servers(&mut self, servers: &[&str]) -> &mut Self {
+        self.servers = Some(servers.iter().map(ToString::to_string).collect());
+        self
+    }
+
+    /// Adds a file beside `gateway.yaml`.
+    pub fn file(&mut self, name: &str, content: &str) -> &mut Self {
+        self.files.push((name.to_owned(), content.to_owned()));
+        self
+    }
+
     /// Adds a top-level section.
     pub fn section(&mut self, text: &str) -> &mut Self {
         self.extra.push(text.to_owned());
@@ -104,8 +131,16 @@ impl Config {
         self.issuer.iter().for_each(|line| text += &format!("  {line}\n"));
         let _ = writeln!(text, "store: {}\nstore_key: {}\nthreads: 2", self.store, self.store_key);
         text += "upstreams:\n  applications:\n";
-        let servers: Vec<String> = servers.iter().map(|server| format!("\"{server}\"")).collect();
+        let mut servers: Vec<String> = servers.iter().map(|server| format!("\"{server}\"")).collect();
+        if let Some(own) = &self.servers {
+            let placed = |text: &String| {
+                let numbered = servers.iter().enumerate();
+                numbered.fold(text.clone(), |text, (place, server)| text.replace(&format!("${}", place + 1), server))
+            };
+            servers = own.iter().map(placed).collect();
+        }
         let _ = writeln!(text, "    servers: [{}]", servers.join(", "));
+        self.group.iter().for_each(|line| text += &format!("    {line}\n"));
         if !self.timeouts.is_empty() {
             let _ = writeln!(text, "    timeouts: {{{}}}", self.timeouts.join(", "));
         }

@@ -102,6 +102,9 @@ impl Gateway {
         };
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("gateway.yaml"), config.yaml(public, admin, &servers)).unwrap();
+        for (name, content) in &config.files {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
         let owner = config.client.map(|scope| add_client(folder.path(), scope, &[]));
         let child = spawn(folder.path(), &config.environment);
         let environment = config.environment;
@@ -342,7 +345,8 @@ fn reserve(address: SocketAddr) -> socket2::Socket {
 
 fn spawn(folder: &Path, environment: &[(String, String)]) -> Child {
     let file = |name: &str| OpenOptions::new().create(true).append(true).open(folder.join(name)).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_scopegate"))
+    let hosts = environment.iter().find(|(name, _)| name == HOSTS_FILE).map(|(_, path)| path.as_str());
+    under_hosts(hosts)
         .args(["run", "-c"])
         .arg(folder.join("gateway.yaml"))
         .envs(environment.iter().cloned())
@@ -352,6 +356,27 @@ fn spawn(folder: &Path, environment: &[(String, String)]) -> Child {
         .spawn()
         .expect("the binary runs")
 }
+
+/// The gateway's command, with a hosts file of its own if there is one.
+fn under_hosts(hosts: Option<&str>) -> Command {
+    let binary = env!("CARGO_BIN_EXE_scopegate");
+    let Some(hosts) = hosts else { return Command::new(binary) };
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\"", hosts, binary]);
+    command
+}
+
+/// Whether a process here may have a hosts file of its own; where not, that is said on standard error.
+pub fn may_have_hosts() -> bool {
+    let may = Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|status| status.success());
+    if !may {
+        eprintln!("skipped: mount namespaces are not permitted here");
+    }
+    may
+}
+
+/// Names the hosts file of a gateway in its environment.
+pub const HOSTS_FILE: &str = "TEST_HOSTS_FILE";
 
 fn is_ready(admin: SocketAddr) -> bool {
     let open = |address| -> io::Result<()> { TcpStream::connect_timeout(&address, Duration::from_secs(1)).map(|_| ()) };

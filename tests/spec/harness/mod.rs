@@ -14,6 +14,8 @@ mod nodes;
 mod postgres;
 mod reply;
 mod request;
+mod servers;
+mod tls;
 mod upstream;
 
 use std::{
@@ -24,7 +26,7 @@ use std::{
 
 pub use config::Config;
 pub use forge::{Forge, b64, b64_standard};
-pub use gateway::{Client, Gateway, Output, command, run};
+pub use gateway::{Client, Gateway, HOSTS_FILE, Output, command, may_have_hosts, run};
 pub use http::{Broken, Connection, Framing};
 pub use issuer::{Issuer, claims_of, key, key_set};
 pub use keys::stolen_key;
@@ -34,6 +36,8 @@ pub use nodes::Nodes;
 pub use postgres::Cluster;
 pub use reply::Reply;
 pub use request::{Request, basic, form_urlencode, percent_encode_all};
+pub use servers::{BlackHole, H2Server, Scripted, server_config};
+pub use tls::{Authority, Issued};
 pub use upstream::{Answer, Recorded, Upstream};
 
 /// The customer that every harness client belongs to.

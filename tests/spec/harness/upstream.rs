@@ -22,6 +22,10 @@ pub enum Answer {
     Early(Vec<u8>),
     /// These bytes, then the end of the connection.
     ThenClose(Vec<u8>),
+    /// These bytes, then a reset of the connection.
+    ThenReset(Vec<u8>),
+    /// These bytes, and a while later the end of the connection, whatever has arrived meanwhile.
+    Lasting(Vec<u8>, Duration),
     /// Nothing, ever.
     Hang,
     /// The connection ends without a byte if it had carried a request before; otherwise the usual answer.
@@ -57,6 +61,11 @@ pub struct Steps(Sender<Option<Vec<u8>>>);
 impl Steps {
     pub fn send(&self, bytes: impl AsRef<[u8]>) {
         self.0.send(Some(bytes.as_ref().to_vec())).unwrap();
+    }
+
+    /// False if nobody listens any more.
+    pub fn try_send(&self, bytes: impl AsRef<[u8]>) -> bool {
+        self.0.send(Some(bytes.as_ref().to_vec())).is_ok()
     }
 
     pub fn close(&self) {
@@ -113,7 +122,12 @@ pub struct Upstream {
 
 impl Upstream {
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::start_at("127.0.0.1:0".parse().unwrap())
+    }
+
+    /// Takes the place of a server that has stopped.
+    pub fn start_at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
         let accepting = Arc::clone(&shared);
@@ -193,13 +207,15 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let number = shared.connections.fetch_add(1, Ordering::SeqCst);
         let _ = stream.set_nodelay(true);
         shared.streams.lock().unwrap().extend(stream.try_clone());
-        let mut connection = Served { stream, shared: Arc::clone(shared), buffer: Vec::new(), number };
+        let mut connection = Served { stream, shared: Arc::clone(shared), buffer: Vec::new(), number, reset: false };
         thread::spawn(move || {
             let mut place = 0;
             while connection.serve_one(place).is_some() {
                 place += 1;
             }
-            let _ = connection.stream.shutdown(Shutdown::Both);
+            if !connection.reset {
+                let _ = connection.stream.shutdown(Shutdown::Both);
+            }
         });
     }
 }
@@ -209,6 +225,8 @@ struct Served {
     shared: Arc<Shared>,
     buffer: Vec<u8>,
     number: usize,
+    /// Whether the connection ends with a reset.
+    reset: bool,
 }
 
 impl Served {
@@ -248,6 +266,16 @@ impl Served {
                 let _ = self.stream.write_all(&bytes);
                 None
             }
+            Answer::ThenReset(bytes) => {
+                let _ = self.stream.write_all(&bytes);
+                self.reset();
+                None
+            }
+            Answer::Lasting(bytes, time) => {
+                let _ = self.stream.write_all(&bytes);
+                thread::sleep(time);
+                None
+            }
             Answer::Hang => {
                 self.fill();
                 None
@@ -261,6 +289,16 @@ impl Served {
                 Some(())
             }
         }
+    }
+
+    /// Makes the end of the connection a reset.
+    fn reset(&mut self) {
+        // What was written goes out first: a reset overtakes it.
+        thread::sleep(Duration::from_millis(20));
+        let own = self.stream.peer_addr().ok();
+        self.shared.streams.lock().unwrap().retain(|stream| stream.peer_addr().ok() != own);
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+        self.reset = true;
     }
 
     fn read_length(&mut self, index: usize, length: usize) -> Option<()> {
