@@ -32,9 +32,9 @@ use crate::{
     cache::{Bounds, TokenCache},
     config::{self, Config},
     domain::Catalogue,
-    issuer::{Authentication, FailureLimits, Issuer, Rate, Settings},
+    issuer::{Authentication, Issuer, Rates, Settings},
     policy::HeadLimits,
-    proxy::{Gate, GateLimits, Gateway, RequestLimits},
+    proxy::{Gate, GateLimits, Gateway, RequestLimits, Throttle},
     store::KeyPlan,
     telemetry::{AccessLog, Metrics, Names, UpstreamNames},
     token::Expectations,
@@ -115,15 +115,16 @@ impl Server {
         let rules = Expectations::own(issuer.audience.clone(), issuer.clock_skew.as_secs(), Arc::clone(&catalogue));
         let trust = Trust::new(issuer.url.clone(), rules, trusted_issuers(trust)?);
         trust.replace(standing);
-        let failures = failure_limits(limits.token_failures);
+        let start = began();
         let gateway = Gateway {
+            throttle: Throttle::new(limits.rate, &routes, start),
             routes,
             trust: Arc::new(trust),
             cache: Arc::new(TokenCache::new(bounds(cache))),
-            issuer: Arc::new(Issuer::new(settings(issuer), Arc::clone(&catalogue), failures, directory)),
+            issuer: Arc::new(Issuer::new(settings(issuer), Arc::clone(&catalogue), rates(limits), directory, start)),
             revoker: Arc::new(revoker),
             catalogue,
-            upstreams: Arc::new(Upstreams::new(upstreams, began())),
+            upstreams: Arc::new(Upstreams::new(upstreams, start)),
             limits: RequestLimits { body: limits.body, body_timeout: limits.body_timeout, in_flight: limits.in_flight },
             metrics,
             access_log: Arc::new(AccessLog::start(std::io::stdout())),
@@ -263,10 +264,14 @@ fn bounds(cache: config::Cache) -> Bounds {
     Bounds { entries, memory, negative_entries, negative_ttl }
 }
 
-#[expect(clippy::disallowed_methods, reason = "failures are counted from the start of the process")]
-fn failure_limits(failures: config::TokenFailures) -> FailureLimits {
-    let rate = |rate: config::Rate| Rate { count: rate.count, period: rate.period };
-    FailureLimits::new(rate(failures.per_client), rate(failures.per_address), Instant::now())
+fn rates(limits: config::Limits) -> Rates {
+    let config::Limits { token_failures, token_requests, .. } = limits;
+    Rates {
+        failures_per_client: token_failures.per_client,
+        failures_per_address: token_failures.per_address,
+        requests_per_client: token_requests.per_client,
+        requests_per_address: token_requests.per_address,
+    }
 }
 
 fn upstream_names(upstream: &config::Upstream) -> UpstreamNames {
@@ -274,7 +279,7 @@ fn upstream_names(upstream: &config::Upstream) -> UpstreamNames {
     UpstreamNames { name: upstream.name.to_string(), servers }
 }
 
-#[expect(clippy::disallowed_methods, reason = "servers are looked after from the start of the process")]
+#[expect(clippy::disallowed_methods, reason = "callers and servers are looked after from the start of the process")]
 fn began() -> Instant {
     Instant::now()
 }

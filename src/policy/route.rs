@@ -8,7 +8,7 @@ use super::{
     mint::Mint,
     pattern::{MethodPattern, PathPattern, Rest, Segment},
 };
-use crate::domain::ScopeSet;
+use crate::{domain::ScopeSet, limit::Rate};
 
 /// A route's place in the configuration file, counted from 0: the index of its metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -108,10 +108,19 @@ pub struct Route {
     pub token: TokenForwarding,
     /// The session token that goes into replies, if any does.
     pub mint: Option<Mint>,
+    /// How often one caller may use it; `None`: as often as they like.
+    pub rate: Option<Rate>,
     /// Who answers.
     pub upstream: UpstreamId,
     /// Whether requests may reach the upstream twice.
     pub repetition: Repetition,
+}
+
+impl Route {
+    /// Whether its callers are known by their tokens.
+    pub fn asks_for_a_token(&self) -> bool {
+        self.access != Access::Public
+    }
 }
 
 /// What a look-up found.

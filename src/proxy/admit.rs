@@ -13,7 +13,7 @@ use crate::{
     domain::{Catalogue, Principal, Reason},
     issuer::Endpoint,
     policy::{Access, Enforcement, Found, Grant, Parts, RequestTarget, Route, decide, grant},
-    telemetry::{Decision, Subject},
+    telemetry::{Decision, Limit, Subject},
     token::{Credentials, bearer, names_token},
     trust::Cleared,
 };
@@ -66,13 +66,23 @@ enum Identity {
 }
 
 impl Gateway {
-    /// Takes the decision, in the order of the contract: path, route, token, scope, binding. An error means that the
-    /// client is gone.
+    /// Takes the decision, in the order of the contract: path, route, token, scope, binding, limits. An error means that
+    /// the client is gone.
     pub(super) async fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Admission> {
+        // One too many is told at once, not kept waiting: a queue would add to the time and memory of a gateway that is
+        // short of both, for callers that may have given up by the time it is their turn.
         if self.in_flight.load(Ordering::Relaxed) > self.limits.in_flight {
-            self.metrics.count_overload();
+            self.metrics.count_limited(Limit::InFlight);
             return Ok(Admission::Refuse(Reason::Overloaded.into()));
         }
+        Ok(match self.judge(session, ctx).await? {
+            Admission::Forward(admitted) => self.limit(admitted, session, ctx),
+            other @ (Admission::Endpoint(_) | Admission::Refuse(_)) => other,
+        })
+    }
+
+    /// Steps 1 to 5.
+    async fn judge(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Admission> {
         let candidate = match self.judge_head(session.req_header(), ctx).await {
             Ok(Judged::Endpoint(endpoint)) => return Ok(Admission::Endpoint(endpoint)),
             Ok(Judged::Candidate(candidate)) => candidate,

@@ -7,9 +7,9 @@ use std::{
 };
 
 use http::HeaderValue;
-use pingora::{Error, ErrorType::InternalError, Result, proxy::Session};
+use pingora::{Error, ErrorType::InternalError, Result, http::ResponseHeader, proxy::Session};
 
-use super::{exchange::Exchange, mint::Minting};
+use super::{exchange::Exchange, mint::Minting, throttle::Standing};
 use crate::{
     cache::Lookup,
     domain::{Principal, Timestamp, random_bytes, wall_clock},
@@ -28,6 +28,8 @@ pub struct RequestContext {
     pub(super) exchange: Exchange,
     /// The session token for the reply, on routes that mint.
     pub(super) minting: Option<Minting>,
+    /// How its caller stands with the limits of its route, if it has any.
+    pub(super) standing: Option<Standing>,
     arrived: SystemTime,
     started: Instant,
     _in_flight: InFlight,
@@ -76,6 +78,7 @@ impl RequestContext {
             cache: None,
             exchange: Exchange::new(),
             minting: None,
+            standing: None,
             arrived: wall_clock(),
             started: super::now(),
             _in_flight: in_flight,
@@ -90,6 +93,14 @@ impl RequestContext {
     /// When the request arrived, by the clock that never jumps.
     pub(super) const fn started(&self) -> Instant {
         self.started
+    }
+
+    /// Tells with a reply what only we know of the request.
+    pub(super) fn state(&self, reply: &mut ResponseHeader) -> Result<()> {
+        match &self.standing {
+            Some(standing) if !reply.status.is_informational() => standing.state(reply),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// How the request went, once its reply is out.

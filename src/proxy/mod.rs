@@ -12,6 +12,7 @@ mod gate;
 mod headers;
 mod mint;
 mod respond;
+mod throttle;
 
 use std::{
     sync::{Arc, atomic::AtomicUsize},
@@ -31,6 +32,7 @@ use pingora::{
 };
 
 pub use gate::{Gate, GateLimits};
+pub use throttle::Throttle;
 
 use crate::{
     cache::TokenCache,
@@ -76,6 +78,8 @@ pub struct Gateway {
     pub upstreams: Arc<Upstreams>,
     /// Bounds on one request.
     pub limits: RequestLimits,
+    /// Bounds on one caller; `None`: there are none.
+    pub throttle: Option<Throttle>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What is written down.
@@ -112,7 +116,7 @@ impl ProxyHttp for Gateway {
                 self.refuse(&refusal, ctx)
             }
         };
-        respond::send(session, reply).await?;
+        respond::send(session, reply, ctx).await?;
         Ok(true)
     }
 
@@ -138,6 +142,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         self.note_reply(reply, ctx)?;
         headers::check_reply(reply)?;
+        ctx.state(reply)?;
         ctx.minting.as_mut().map_or(Ok(()), |minting| minting.judge_head(session.req_header(), reply))
     }
 
@@ -213,7 +218,7 @@ impl ProxyHttp for Gateway {
             session.set_keepalive(None);
             let reply = respond::problem(failure, ctx.id.as_str());
             // The client may be gone by now; there is nobody else to tell.
-            let _ = respond::send(session, reply).await;
+            let _ = respond::send(session, reply, ctx).await;
         }
         // A request that broke off before its decision was not admitted, and must not count so.
         if matches!(ctx.progress, Progress::Arrived) && ctx.decision == Decision::Admitted {

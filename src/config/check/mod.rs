@@ -7,6 +7,7 @@ mod introspection;
 mod issuer;
 mod listen;
 mod mint;
+mod rates;
 mod routes;
 mod scopes;
 mod servers;

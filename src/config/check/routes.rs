@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{application, mint, scopes::Scopes, unsupported};
+use super::{application, mint, rates, scopes::Scopes, unsupported};
 use crate::{
     config::{
         cursor::{At, Written},
@@ -68,6 +68,8 @@ fn check_one(
         upstream,
         forward_token,
         idempotent,
+        rate,
+        burst,
         cors,
         session_token,
     } = value;
@@ -81,10 +83,12 @@ fn check_one(
     let enforcement = check_enforcement(enforce, problems);
     let upstream = check_upstream(place, upstream, names.upstreams, problems);
     let (token, repetition) = (forwarding(&forward_token), repetition(&idempotent));
+    let rate = rates::with_burst(rate, burst, problems);
     // Everything has been looked at; a route without a pattern ends here.
     let (method, path) = pattern?;
     let name = name.given().or(written)?.value.into();
-    Some((method, path, Route { id, name, access, enforcement, application, token, mint, upstream, repetition }))
+    let route = Route { id, name, access, enforcement, application, token, mint, rate, upstream, repetition };
+    Some((method, path, route))
 }
 
 fn check_pattern(written: &At<String>, problems: &mut Problems) -> Option<(MethodPattern, PathPattern)> {

@@ -9,7 +9,7 @@ mod upstream;
 
 use std::time::Duration;
 
-pub(super) use limits::{Cache, Limits, Negative, TokenFailures};
+pub(super) use limits::{Cache, Limits, Negative, TokenRates};
 pub(super) use listen::{Admin, Listen};
 pub(super) use route::{ApplicationId, Route, Scope, SessionToken};
 pub(super) use trust::{Claims, Introspection, Trust};

@@ -170,6 +170,27 @@ routes:
 }
 
 #[test]
+fn a_rate_of_a_route_is_checked_like_any_other() {
+    assert_told(&[(
+        r"
+$U
+routes:
+  - {match: GET /a, public: true, rate: 10/s}
+  - {match: GET /b, public: true, rate: 0/1s, burst: 1}
+  - {match: GET /c, public: true, burst: 20}
+  - {match: GET /d, public: true, rate: 5/1s, burst: -1}
+  - {match: GET /e, public: true, rate: 5/1s, burst: 1000001}",
+        &[
+            "3:41: `s` is not a duration such as `10s`",
+            "4:41: a rate must allow 1 to 1000000 events",
+            "5:42: `burst` belongs to a `rate`, and there is none",
+            "6:54: expected a whole number, found `-1`",
+            "7:54: `burst` must be 1 to 1000000",
+        ],
+    )]);
+}
+
+#[test]
 fn ids_stand_for_one_route_each() {
     assert_told(&[(
         r#"

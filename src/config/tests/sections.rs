@@ -216,10 +216,21 @@ fn numbers_have_bounds_and_units() {
             &[
                 "3:19: `32KB` is not a size such as `64KiB`",
                 "3:41: `10` needs a unit: `ms`, `s`, `m`, `h` or `d`",
-                "3:74: a rate must allow at least 1 event",
+                "3:74: a rate must allow 1 to 1000000 events",
                 "3:93: a rate's period must be 1s to 24h",
                 "3:101: unknown key `per_ip`; known here: `per_client`, `per_address`",
             ],
         ),
+        (
+            "$U\n$R\nlimits: {rate: 1000001/1s, burst: 0, token_requests: {per_client: 1/999ms, per_address: 10}}",
+            &[
+                "3:16: a rate must allow 1 to 1000000 events",
+                "3:35: `burst` must be 1 to 1000000",
+                "3:67: a rate's period must be 1s to 24h",
+                "3:89: `10` is not a rate such as `10/1m`",
+            ],
+        ),
+        ("$U\n$R\nlimits: {burst: 7}", &["3:17: `burst` belongs to a `rate`, and there is none"]),
+        ("$U\n$R\nlimits: {rate: 1000000/1s, burst: 1000000, token_requests: {per_address: 1/24h}}", &["ok"]),
     ]);
 }

@@ -5,12 +5,17 @@ use std::sync::OnceLock;
 
 use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
 
+<<<<<<< HEAD
 pub use self::upstream::UpstreamNames;
 use self::{
     families::{Families, register},
     upstream::UpstreamSeries,
 };
 use super::{Decision, Outcome, Subject};
+=======
+use self::families::{BUCKETS, Families, register};
+use super::{Decision, Limit, Outcome, Subject};
+>>>>>>> d2658e7 (limit, issuer: count rates in a ledger of fixed size, and failures with it)
 use crate::{
     cache::Lookup,
     domain::{ALL_REASONS, APPLICATION_SESSION, IssuerId, Reason, Timestamp},
@@ -109,6 +114,9 @@ impl Metrics {
         );
         // Our own first, then the others by their place; last those that nobody believes.
         let issuers = std::iter::once("own").chain(names.issuers.iter().map(String::as_str)).chain(["unknown"]);
+        for limit in Limit::ALL {
+            families.rate_limited.with_label_values(&[limit.name()]);
+        }
         for scope in &names.scopes {
             families.issued.with_label_values(&[scope]);
         }
@@ -185,9 +193,9 @@ impl Metrics {
         self.token_requests[place.expect("ALL holds every result")].inc();
     }
 
-    /// Counts one request refused because its client, or its address, failed to authenticate too often.
-    pub fn count_failure_limit(&self) {
-        self.families.rate_limited.with_label_values(&["token_failures"]).inc();
+    /// Counts one request or connection refused because a limit is used up.
+    pub fn count_limited(&self, limit: Limit) {
+        self.families.rate_limited.with_label_values(&[limit.name()]).inc();
     }
 
     /// Counts one token issued with these scopes, names of the catalogue separated by spaces.
@@ -195,6 +203,7 @@ impl Metrics {
         scope.split(' ').for_each(|name| self.families.issued.with_label_values(&[name]).inc());
     }
 
+<<<<<<< HEAD
     /// Counts one request refused because too many are in flight.
     pub fn count_overload(&self) {
         self.families.rate_limited.with_label_values(&["in_flight"]).inc();
@@ -205,6 +214,8 @@ impl Metrics {
         self.upstreams[upstream.place()].retries.inc();
     }
 
+=======
+>>>>>>> d2658e7 (limit, issuer: count rates in a ledger of fixed size, and failures with it)
     /// Counts one connection that an upstream did not take.
     pub fn count_connect_failure(&self, upstream: UpstreamId) {
         self.upstreams[upstream.place()].connect_failures.inc();
