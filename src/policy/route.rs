@@ -4,6 +4,7 @@ use foldhash::fast::RandomState;
 use http::{HeaderName, Method};
 
 use super::{
+    cors::Cors,
     json::JsonPointer,
     mint::Mint,
     pattern::{MethodPattern, PathPattern, Rest, Segment},
@@ -108,6 +109,8 @@ pub struct Route {
     pub token: TokenForwarding,
     /// The session token that goes into replies, if any does.
     pub mint: Option<Mint>,
+    /// Which pages of other origins may use it; `None`: of that nothing is said.
+    pub cors: Option<Arc<Cors>>,
     /// How often one caller may use it; `None`: as often as they like.
     pub rate: Option<Rate>,
     /// Who answers.

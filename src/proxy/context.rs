@@ -9,7 +9,7 @@ use std::{
 use http::HeaderValue;
 use pingora::{Error, ErrorType::InternalError, Result, http::ResponseHeader, proxy::Session};
 
-use super::{exchange::Exchange, mint::Minting, throttle::Standing};
+use super::{cors::Crossing, exchange::Exchange, mint::Minting, throttle::Standing};
 use crate::{
     cache::Lookup,
     domain::{Principal, Timestamp, random_bytes, wall_clock},
@@ -30,6 +30,8 @@ pub struct RequestContext {
     pub(super) minting: Option<Minting>,
     /// How its caller stands with the limits of its route, if it has any.
     pub(super) standing: Option<Standing>,
+    /// What browsers are told, if its route says anything of them.
+    pub(super) crossing: Option<Crossing>,
     arrived: SystemTime,
     started: Instant,
     _in_flight: InFlight,
@@ -79,6 +81,7 @@ impl RequestContext {
             exchange: Exchange::new(),
             minting: None,
             standing: None,
+            crossing: None,
             arrived: wall_clock(),
             started: super::now(),
             _in_flight: in_flight,
@@ -97,10 +100,11 @@ impl RequestContext {
 
     /// Tells with a reply what only we know of the request.
     pub(super) fn state(&self, reply: &mut ResponseHeader) -> Result<()> {
-        match &self.standing {
-            Some(standing) if !reply.status.is_informational() => standing.state(reply),
-            Some(_) | None => Ok(()),
+        if reply.status.is_informational() {
+            return Ok(());
         }
+        self.standing.as_ref().map_or(Ok(()), |standing| standing.state(reply))?;
+        self.crossing.as_ref().map_or(Ok(()), |crossing| crossing.state(reply))
     }
 
     /// How the request went, once its reply is out.

@@ -6,6 +6,7 @@
 mod admit;
 mod body;
 mod context;
+mod cors;
 mod endpoints;
 mod exchange;
 mod gate;
@@ -110,6 +111,7 @@ impl ProxyHttp for Gateway {
                 ctx.progress = Progress::Admitted(admitted);
                 return Ok(false);
             }
+            Admission::Answer(reply) => reply,
             Admission::Endpoint(endpoint) => self.serve(endpoint, session, ctx).await?,
             Admission::Refuse(refusal) => {
                 ctx.decision = Decision::Refused(refusal.reason);
@@ -142,6 +144,9 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         self.note_reply(reply, ctx)?;
         headers::check_reply(reply)?;
+        if ctx.progress.admitted()?.route.cors.is_some() {
+            cors::silence(reply);
+        }
         ctx.state(reply)?;
         ctx.minting.as_mut().map_or(Ok(()), |minting| minting.judge_head(session.req_header(), reply))
     }

@@ -146,7 +146,9 @@ pub(super) async fn send(session: &mut Session, reply: Response<Bytes>, ctx: &Re
     for (name, value) in &parts.headers {
         header.append_header(name, value)?;
     }
-    header.insert_header(header::CONTENT_LENGTH, body.len())?;
+    if parts.status != StatusCode::NO_CONTENT {
+        header.insert_header(header::CONTENT_LENGTH, body.len())?;
+    }
     ctx.state(&mut header)?;
     let without_body = body.is_empty() || session.req_header().method == http::Method::HEAD;
     session.write_response_header(Box::new(header), without_body).await?;

@@ -26,13 +26,12 @@
 //! | [`admin`] | 10: metrics, health, access log |
 //! | [`hygiene`] | 12: malformed requests and limits |
 //! | [`proxying`] | 1, 5, 12: bytes both ways, and upstreams that fail |
-<<<<<<< HEAD
 //! | [`upstreams`] | 6, 10, 11: which server gets a request, health, ejection, limits |
 //! | [`upstream_faults`] | 6, 12: servers that are dead, slow, rude or gone |
 //! | [`upstream_tls`] | 6, 11: servers that prove who they are, and HTTP/2 |
-=======
+//! | [`cors`] | 4: which pages of other origins may read what a route answers |
+//! | [`browser`] | 4: the same, asked in Chromium |
 //! | [`rates`] | 4, 11: who comes too often |
->>>>>>> d2658e7 (limit, issuer: count rates in a ledger of fixed size, and failures with it)
 //! | [`token_failures`] | 11: brute force at the token endpoint |
 //! | [`rotation`] | 7: a hundred key rotations under load |
 //! | [`nodes`] | 7, 8: several gateways on one PostgreSQL database act as one |
@@ -56,10 +55,12 @@ mod harness;
 
 mod admin;
 mod binding;
+mod browser;
 mod cache;
 mod cli;
 mod clients;
 mod corpora;
+mod cors;
 mod credentials;
 mod decision;
 mod demo;

@@ -1,6 +1,7 @@
 //! The configuration as written: every key, its value and its place, no meaning yet. One file per group of sections;
 //! nothing here is seen outside `config`.
 
+mod cors;
 mod limits;
 mod listen;
 mod route;
@@ -9,6 +10,7 @@ mod upstream;
 
 use std::time::Duration;
 
+pub(super) use cors::{Cors, RouteCors};
 pub(super) use limits::{Cache, Limits, Negative, TokenRates};
 pub(super) use listen::{Admin, Listen};
 pub(super) use route::{ApplicationId, Route, Scope, SessionToken};
@@ -34,6 +36,7 @@ pub(super) struct Config {
     pub(super) upstreams: Option<At<Vec<Named<Upstream>>>>,
     pub(super) threads: Written<u64>,
     pub(super) routes: Option<At<Vec<At<Route>>>>,
+    pub(super) cors: Written<Vec<Named<Cors>>>,
     pub(super) cache: Written<Cache>,
     pub(super) limits: Written<Limits>,
     pub(super) scopes: Written<Vec<At<Scope>>>,
@@ -66,6 +69,7 @@ impl Config {
             upstreams: fields.required("upstreams", named(Upstream::read)),
             threads: fields.optional("threads", number),
             routes: fields.required("routes", some(Route::read)),
+            cors: fields.optional("cors", named(Cors::read)),
             cache: fields.optional("cache", Cache::read),
             limits: fields.optional("limits", Limits::read),
             scopes: fields.optional("scopes", list(Scope::read)),

@@ -1,8 +1,8 @@
-use super::anything;
+use super::RouteCors;
 use crate::{
     config::{
         cursor::{At, Written, number, section, some_texts, text, texts, truth},
-        problem::{Place, Problems},
+        problem::Problems,
         units::rate,
         yaml::Node,
     },
@@ -23,7 +23,7 @@ pub struct Route {
     pub idempotent: Written<bool>,
     pub rate: Written<Rate>,
     pub burst: Written<u64>,
-    pub cors: Option<Place>,
+    pub cors: Written<RouteCors>,
     pub session_token: Written<SessionToken>,
 }
 
@@ -68,7 +68,7 @@ impl Route {
             idempotent: fields.optional("idempotent", truth),
             rate: fields.optional("rate", rate),
             burst: fields.optional("burst", number),
-            cors: fields.unsupported("cors", anything()),
+            cors: fields.optional("cors", RouteCors::read),
             session_token: fields.optional("session_token", SessionToken::read),
         })
     }

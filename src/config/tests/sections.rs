@@ -13,7 +13,7 @@ routs: []
 zzz: 1",
             &[
                 "3:1: unknown key `routs`; did you mean `routes`?",
-                "4:1: unknown key `zzz`; known here: `listen`, `admin`, `issuer`, `store`, `store_key`, `trust`, `upstreams`, `threads`, `routes`, `cache`, `limits`, `scopes`, `reload`, `trusted_proxies`",
+                "4:1: unknown key `zzz`; known here: `listen`, `admin`, `issuer`, `store`, `store_key`, `trust`, `upstreams`, `threads`, `routes`, `cors`, `cache`, `limits`, `scopes`, `reload`, `trusted_proxies`",
             ],
         ),
         ("just text", &["1:1: expected a mapping, found text"]),
@@ -174,7 +174,7 @@ routes:
                 "3:44: unknown enforcement `reprot`; did you mean `report`?",
                 "3:62: unknown upstream `b`; known here: `a`",
                 "3:80: expected `true` or `false`, found `1`",
-                "3:83: `cors` is not supported yet",
+                "3:89: missing key `origins`",
             ],
         ),
     ]);

@@ -5,17 +5,12 @@ use std::sync::OnceLock;
 
 use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
 
-<<<<<<< HEAD
 pub use self::upstream::UpstreamNames;
 use self::{
     families::{Families, register},
     upstream::UpstreamSeries,
 };
-use super::{Decision, Outcome, Subject};
-=======
-use self::families::{BUCKETS, Families, register};
 use super::{Decision, Limit, Outcome, Subject};
->>>>>>> d2658e7 (limit, issuer: count rates in a ledger of fixed size, and failures with it)
 use crate::{
     cache::Lookup,
     domain::{ALL_REASONS, APPLICATION_SESSION, IssuerId, Reason, Timestamp},
@@ -203,19 +198,11 @@ impl Metrics {
         scope.split(' ').for_each(|name| self.families.issued.with_label_values(&[name]).inc());
     }
 
-<<<<<<< HEAD
-    /// Counts one request refused because too many are in flight.
-    pub fn count_overload(&self) {
-        self.families.rate_limited.with_label_values(&["in_flight"]).inc();
-    }
-
     /// Counts one request that is tried once more, on another server or another connection.
     pub fn count_upstream_retry(&self, upstream: UpstreamId) {
         self.upstreams[upstream.place()].retries.inc();
     }
 
-=======
->>>>>>> d2658e7 (limit, issuer: count rates in a ledger of fixed size, and failures with it)
     /// Counts one connection that an upstream did not take.
     pub fn count_connect_failure(&self, upstream: UpstreamId) {
         self.upstreams[upstream.place()].connect_failures.inc();

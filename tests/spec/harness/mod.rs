@@ -1,6 +1,7 @@
 //! One gateway, one recording upstream and one raw client per test. Nothing is shared between tests: each has its own
 //! ports, folder, store and processes, and all of them end with it.
 
+mod browser;
 mod config;
 mod forge;
 mod gateway;
@@ -24,6 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use browser::{PageServer, chromium_is_here};
 pub use config::Config;
 pub use forge::{Forge, b64, b64_standard};
 pub use gateway::{Client, Gateway, HOSTS_FILE, Output, command, may_have_hosts, run};
