@@ -219,6 +219,10 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Between two parts of a request body.
     pub body_timeout: Duration,
+    /// For a client to take one part of a reply.
+    pub send_timeout: Duration,
+    /// Connections open at one moment.
+    pub connections: usize,
     /// Requests being served at one moment.
     pub in_flight: usize,
     /// Requests of one client over all routes; `None`: as many as it likes.

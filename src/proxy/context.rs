@@ -34,7 +34,7 @@ pub struct RequestContext {
     pub(super) crossing: Option<Crossing>,
     arrived: SystemTime,
     started: Instant,
-    _in_flight: InFlight,
+    _in_flight: Counted,
 }
 
 /// How far a request has come. Only an admitted one has a way upstream.
@@ -70,7 +70,7 @@ impl Progress {
 }
 
 impl RequestContext {
-    pub(super) fn new(in_flight: InFlight) -> Self {
+    pub(super) fn new(in_flight: Counted) -> Self {
         Self {
             id: RequestId::fresh(),
             progress: Progress::Arrived,
@@ -165,19 +165,19 @@ impl RequestId {
 
 const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// Counts one request as being served, until it is dropped: also on a panic.
-pub(super) struct InFlight {
+/// Counts one request or connection as being there, until it is dropped: also on a panic.
+pub(super) struct Counted {
     count: Arc<AtomicUsize>,
 }
 
-impl InFlight {
+impl Counted {
     pub(super) fn enter(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self { count: Arc::clone(count) }
     }
 }
 
-impl Drop for InFlight {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.count.fetch_sub(1, Ordering::Relaxed);
     }

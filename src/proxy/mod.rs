@@ -7,6 +7,7 @@ mod admit;
 mod body;
 mod context;
 mod cors;
+mod door;
 mod endpoints;
 mod exchange;
 mod gate;
@@ -32,6 +33,7 @@ use pingora::{
     upstreams::peer::HttpPeer,
 };
 
+pub use door::Door;
 pub use gate::{Gate, GateLimits};
 pub use throttle::Throttle;
 
@@ -45,7 +47,7 @@ use crate::{
     upstream::Upstreams,
 };
 use admit::Admission;
-use context::{InFlight, Progress, RequestContext};
+use context::{Counted, Progress, RequestContext};
 use exchange::Retry;
 use mint::Minting;
 use respond::Failure;
@@ -57,6 +59,8 @@ pub struct RequestLimits {
     pub body: u64,
     /// Between two parts of a body.
     pub body_timeout: Duration,
+    /// For a client to take one part of a reply.
+    pub send_timeout: Duration,
     /// Requests being served at one moment.
     pub in_flight: usize,
 }
@@ -94,7 +98,7 @@ impl ProxyHttp for Gateway {
     type CTX = RequestContext;
 
     fn new_ctx(&self) -> RequestContext {
-        RequestContext::new(InFlight::enter(&self.in_flight))
+        RequestContext::new(Counted::enter(&self.in_flight))
     }
 
     /// No compression: replies pass as they are.
@@ -102,7 +106,7 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
         session.set_read_timeout(Some(self.limits.body_timeout));
-        session.set_write_timeout(Some(WRITE_TIMEOUT));
+        session.set_write_timeout(Some(self.limits.send_timeout));
         session.set_total_drain_timeout(Some(body::DRAIN_TIMEOUT));
         let reply = match self.admit(session, ctx).await? {
             Admission::Forward(admitted) => {
@@ -276,6 +280,3 @@ fn is_malformed(error: &Error) -> bool {
 fn now() -> Instant {
     Instant::now()
 }
-
-/// A client that does not take a reply for so long is given up.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -13,7 +13,7 @@ use super::{
     headers::client_address,
 };
 use crate::{
-    domain::{Principal, Reason},
+    domain::{IssuerId, Principal, Reason},
     limit::{Account, Ledger, Left, Quota, Rate, Wait, network},
     policy::{Enforcement, Route, RouteId, RouteTable},
     telemetry::{Decision, Limit},
@@ -36,10 +36,10 @@ struct Limited {
     policies: HeaderValue,
 }
 
-/// Who is counted: a client, or the address of somebody whom nobody asked who they are.
+/// Who is counted: a client, whose issuer alone says that it is it, or the address of somebody whom nobody asked who they are.
 #[derive(Clone, Copy, Hash)]
 enum Caller<'p> {
-    Client(&'p [u8]),
+    Client(IssuerId, &'p [u8]),
     Address(IpAddr),
 }
 
@@ -72,7 +72,7 @@ impl Throttle {
         };
         let of_route = limited.route.map(|quota| (quota, self.ledger.account((route.place(), caller))));
         let of_client = match caller {
-            Caller::Client(_) => limited.client.map(|quota| (quota, self.ledger.account(caller))),
+            Caller::Client(..) => limited.client.map(|quota| (quota, self.ledger.account(caller))),
             Caller::Address(_) => None,
         };
         let left_on_route = of_route.map(|pair| take(Limit::Route, pair)).transpose()?;
@@ -131,7 +131,7 @@ impl Gateway {
 impl<'p> Caller<'p> {
     fn of(principal: Option<&'p Principal>, session: &Session) -> Self {
         match principal {
-            Some(principal) => Self::Client(principal.client.as_bytes()),
+            Some(principal) => Self::Client(principal.issuer, principal.client.as_bytes()),
             None => Self::Address(network(client_address(session))),
         }
     }

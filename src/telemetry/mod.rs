@@ -52,16 +52,19 @@ pub enum Limit {
     Route,
     /// Requests being served at one moment.
     InFlight,
+    /// Connections open at one moment.
+    Connections,
     /// What comes to the token endpoint.
     Token(TokenLimit),
 }
 
 impl Limit {
     /// Every limit, for metrics that start at zero.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Client,
         Self::Route,
         Self::InFlight,
+        Self::Connections,
         Self::Token(TokenLimit::Failures),
         Self::Token(TokenLimit::Client),
         Self::Token(TokenLimit::Address),
@@ -73,6 +76,7 @@ impl Limit {
             Self::Client => "client",
             Self::Route => "route",
             Self::InFlight => "in_flight",
+            Self::Connections => "connections",
             Self::Token(limit) => limit.name(),
         }
     }

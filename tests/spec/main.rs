@@ -32,6 +32,7 @@
 //! | [`cors`] | 4: which pages of other origins may read what a route answers |
 //! | [`browser`] | 4: the same, asked in Chromium |
 //! | [`rates`] | 4, 11: who comes too often |
+//! | [`overload`] | 11, 12: more connections than there is room for, and clients that do not take what they asked for |
 //! | [`token_failures`] | 11: brute force at the token endpoint |
 //! | [`rotation`] | 7: a hundred key rotations under load |
 //! | [`nodes`] | 7, 8: several gateways on one PostgreSQL database act as one |
@@ -77,6 +78,7 @@ mod mint;
 mod nodes;
 mod nodes_alone;
 mod opaque;
+mod overload;
 mod proxying;
 mod rates;
 mod revocation;

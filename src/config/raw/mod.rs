@@ -18,7 +18,7 @@ pub(super) use trust::{Claims, Introspection, Trust};
 pub(super) use upstream::{Eject, Health, Pool, Server, Timeouts, Tls, Upstream};
 
 use super::{
-    cursor::{At, Named, Reader, Written, list, named, number, section, some, some_texts, text, texts, truth},
+    cursor::{At, Named, Written, list, named, number, section, some, some_texts, text, texts, truth},
     problem::{Place, Problems},
     units::{Schedule, duration, schedule},
     yaml::Node,
@@ -91,11 +91,4 @@ impl Issuer {
             client_secret_post: fields.optional("client_secret_post", truth),
         })
     }
-}
-
-// What later releases bring is read here for misspelt keys and wrong types, and refused by the check.
-
-/// What may stand there is for that release to say.
-pub(super) fn anything() -> impl Reader<()> {
-    |_: &Node, _: &mut Problems| Some(())
 }

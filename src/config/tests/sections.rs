@@ -201,7 +201,7 @@ fn numbers_have_bounds_and_units() {
             &["3:18: expected a whole number, found `-1`", "3:30: `memory` must be 1MiB or more"],
         ),
         (
-            "$U\n$R\nlimits: {headers: 512B, header_count: 257, body: 9007199254740993B, header_timeout: 999ms, body_timeout: 2h, in_flight: 0}",
+            "$U\n$R\nlimits: {headers: 512B, header_count: 257, body: 9007199254740993B, header_timeout: 999ms, body_timeout: 2h, in_flight: 0, send_timeout: 0s, connections: 0}",
             &[
                 "3:19: `headers` must be 1KiB to 256KiB",
                 "3:39: `header_count` must be 1 to 256",
@@ -209,6 +209,8 @@ fn numbers_have_bounds_and_units() {
                 "3:85: `header_timeout` must be 1s to 5m",
                 "3:106: `body_timeout` must be 1s to 1h",
                 "3:121: `in_flight` must be 1 to 1000000000",
+                "3:138: `send_timeout` must be 1s to 1h",
+                "3:155: `connections` must be 1 to 1000000000",
             ],
         ),
         (

@@ -53,6 +53,8 @@ pub struct Readings<'r> {
     pub cache_evictions: u64,
     /// Requests being served.
     pub in_flight: usize,
+    /// Connections that clients have open.
+    pub connections: usize,
     /// Access log lines lost since the start.
     pub access_log_dropped: u64,
     /// Whether the store can be read and written.
@@ -223,6 +225,7 @@ impl Metrics {
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.families.cache_entries.set(signed(readings.cache_entries));
         self.families.in_flight.set(signed(readings.in_flight as u64));
+        self.families.connections.set(signed(readings.connections as u64));
         let evictions = &self.families.cache_evictions;
         evictions.inc_by(readings.cache_evictions.saturating_sub(evictions.get()));
         let dropped = &self.families.access_log_dropped;

@@ -13,6 +13,7 @@ mod mount;
 mod nodes;
 #[path = "../../common/postgres.rs"]
 mod postgres;
+mod process;
 mod reply;
 mod request;
 mod servers;
@@ -36,6 +37,7 @@ pub use load::{Sender, meanwhile, under_load};
 pub use mount::Mounted;
 pub use nodes::Nodes;
 pub use postgres::Cluster;
+pub use process::Process;
 pub use reply::Reply;
 pub use request::{Request, basic, form_urlencode, percent_encode_all};
 pub use servers::{BlackHole, H2Server, Scripted, server_config};
