@@ -40,8 +40,8 @@ impl Shares {
         if (fitting.connections, fitting.in_flight) != (self.connections, self.in_flight) {
             let Self { connections, in_flight, .. } = fitting;
             tracing::warn!(
-                "{limit} file descriptors allow {connections} connections and {in_flight} requests in flight, fewer than \
-                 `limits` does; raise them (LimitNOFILE, ulimit -n)"
+                "{limit} file descriptors are too few for `limits`: going on with {connections} connections and {in_flight} \
+                 requests in flight (LimitNOFILE or ulimit -n raises them)"
             );
         }
         fitting

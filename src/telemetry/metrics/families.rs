@@ -34,10 +34,6 @@ impl Families {
         let counter = |name, help| register(registry, IntCounter::new(name, help));
         let gauges = |name, help, labels: &[&str]| register(registry, GaugeVec::new(Opts::new(name, help), labels));
         let gauge = |name, help| register(registry, IntGauge::new(name, help));
-        let durations = HistogramOpts::new(
-            "scopegate_request_duration_seconds",
-            "From the end of a request's head to the end of its reply.",
-        );
         let process = ProcessCollector::for_self();
         registry.register(Box::new(process)).expect("nothing else is called process_*");
         build_info(registry);
@@ -48,7 +44,7 @@ impl Families {
                 "Requests by route, method and status sent.",
                 &["route", "method", "code"],
             ),
-            durations: register(registry, HistogramVec::new(durations.buckets(BUCKETS.to_vec()), &["route"])),
+            durations: request_durations(registry),
             decisions: counters(
                 "scopegate_decisions_total",
                 "Decisions by route and reason; enforced=\"false\" where a route only reports.",
@@ -92,6 +88,13 @@ impl Families {
             ),
         }
     }
+}
+
+fn request_durations(registry: &Registry) -> HistogramVec {
+    let (name, help) =
+        ("scopegate_request_duration_seconds", "From the end of a request's head to the end of its reply.");
+    let options = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
+    register(registry, HistogramVec::new(options, &["route"]))
 }
 
 fn build_info(registry: &Registry) {
