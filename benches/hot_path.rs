@@ -67,6 +67,8 @@ fn route(place: usize, places: ApplicationPlaces, scopes: ScopeSet) -> Route {
         application: places,
         token: TokenForwarding::Remove,
         mint: None,
+        cors: None,
+        rate: None,
         upstream: UpstreamId::new(0),
         repetition: Repetition::ByMethod,
     }

@@ -10,6 +10,7 @@
 //! | 0 | [`domain`] | the words everyone uses: identifiers, scopes, principal, reasons, secrets, the clock |
 //! | 1 | [`policy`] | may this request pass? head, path, route, scope, binding; pure |
 //! | 1 | [`token`] | what does this token say? bearer, claims, keys, verify, issue; time is an argument |
+//! | 1 | [`limit`] | who may do how much in how long a time? time is an argument, memory is fixed |
 //! | 1 | [`store`] | clients, keys, revocations and the audit log, kept across restarts and shared by all nodes |
 //! | 2 | [`config`] | `gateway.yaml`: as written, then checked, every problem with its line |
 //! | 2 | [`trust`] | which keys a token is tried against, and whether what was verified still stands |
@@ -55,6 +56,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod issuer;
+pub mod limit;
 pub mod policy;
 pub mod proxy;
 pub mod store;

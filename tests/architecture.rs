@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Every module and its floor. A module may use lower floors, and its neighbours where that makes no circle.
-const FLOORS: [(&str, u8); 16] = [
+const FLOORS: [(&str, u8); 17] = [
     ("main", 6),
     ("cli", 6),
     ("app", 5),
@@ -23,6 +23,7 @@ const FLOORS: [(&str, u8); 16] = [
     ("trust", 2),
     ("config", 2),
     ("policy", 1),
+    ("limit", 1),
     ("token", 1),
     ("store", 1),
     ("domain", 0),

@@ -35,6 +35,8 @@ pub struct Admin {
     /// Read when metrics are asked for.
     pub in_flight: Arc<AtomicUsize>,
     /// Read when metrics are asked for.
+    pub connections: Arc<AtomicUsize>,
+    /// Read when metrics are asked for.
     pub access_log: Arc<AccessLog>,
     /// Read when metrics are asked for.
     pub upstreams: Arc<Upstreams>,
@@ -79,6 +81,7 @@ impl Admin {
             cache_entries: self.cache.entries(),
             cache_evictions: self.cache.evictions(),
             in_flight: self.in_flight.load(Ordering::Relaxed),
+            connections: self.connections.load(Ordering::Relaxed),
             access_log_dropped: self.access_log.dropped(),
             store_is_up: self.store.is_up(),
             upstreams: &self.upstreams.readings(),

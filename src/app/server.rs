@@ -11,9 +11,8 @@ use std::{
 };
 
 use pingora::{
-    apps::HttpServerApp,
-    listeners::ListenerConfig,
-    protocols::l4::stream::L4BufferSettings,
+    listeners::{ListenerConfig, TcpSocketOptions},
+    protocols::l4::{ext::TcpKeepalive, stream::L4BufferSettings},
     proxy::http_proxy,
     server::{RunArgs, configuration::ServerConf},
     services::{background::background_service, listening::Service},
@@ -21,6 +20,7 @@ use pingora::{
 
 use super::{
     AppError,
+    descriptors::Shares,
     revoker::StoreRevoker,
     shutdown::{FLUSH, GRACE_SECONDS, Signals},
     state::State,
@@ -32,9 +32,9 @@ use crate::{
     cache::{Bounds, TokenCache},
     config::{self, Config},
     domain::Catalogue,
-    issuer::{Authentication, FailureLimits, Issuer, Rate, Settings},
+    issuer::{Authentication, Issuer, Rates, Settings},
     policy::HeadLimits,
-    proxy::{Gate, GateLimits, Gateway, RequestLimits},
+    proxy::{Door, Gate, GateLimits, Gateway, RequestLimits, Throttle},
     store::KeyPlan,
     telemetry::{AccessLog, Metrics, Names, UpstreamNames},
     token::Expectations,
@@ -44,19 +44,21 @@ use crate::{
 
 /// Idle connections to the servers of an upstream that each worker thread keeps, unless the upstream says how many.
 const POOL_SIZE: usize = 512;
+/// Connections to the admin listener at one moment.
+const ADMIN_CONNECTIONS: usize = 256;
 /// Tries that pingora makes for one request; the gateway decides about each.
 const MAX_TRIES: usize = 4;
 /// One write of a reply: header and body of most API replies leave together.
 const WRITE_BUFFER: usize = 16 * 1024;
-const READ_BUFFER: usize = 16 * 1024;
+/// None: the gate and pingora read into buffers of their own, and one of a connection's is there while it is idle as well.
+const READ_BUFFER: usize = 0;
 
 /// The gateway, ready to listen.
 pub(super) struct Server {
     listen: Vec<SocketAddr>,
     admin_address: SocketAddr,
     threads: usize,
-    /// Idle connections to upstreams that each worker thread keeps.
-    pool: usize,
+    shares: Shares,
     gate: GateLimits,
     gateway: Gateway,
     ready: Arc<AtomicBool>,
@@ -115,16 +117,29 @@ impl Server {
         let rules = Expectations::own(issuer.audience.clone(), issuer.clock_skew.as_secs(), Arc::clone(&catalogue));
         let trust = Trust::new(issuer.url.clone(), rules, trusted_issuers(trust)?);
         trust.replace(standing);
-        let failures = failure_limits(limits.token_failures);
+        let start = began();
+        let shares = Shares {
+            connections: limits.connections,
+            admin: ADMIN_CONNECTIONS,
+            in_flight: limits.in_flight,
+            pooled: pool,
+        };
+        let shares = shares.fit(threads);
         let gateway = Gateway {
+            throttle: Throttle::new(limits.rate, &routes, start),
             routes,
             trust: Arc::new(trust),
             cache: Arc::new(TokenCache::new(bounds(cache))),
-            issuer: Arc::new(Issuer::new(settings(issuer), Arc::clone(&catalogue), failures, directory)),
+            issuer: Arc::new(Issuer::new(settings(issuer), Arc::clone(&catalogue), rates(limits), directory, start)),
             revoker: Arc::new(revoker),
             catalogue,
-            upstreams: Arc::new(Upstreams::new(upstreams, began())),
-            limits: RequestLimits { body: limits.body, body_timeout: limits.body_timeout, in_flight: limits.in_flight },
+            upstreams: Arc::new(Upstreams::new(upstreams, start)),
+            limits: RequestLimits {
+                body: limits.body,
+                body_timeout: limits.body_timeout,
+                send_timeout: limits.send_timeout,
+                in_flight: shares.in_flight,
+            },
             metrics,
             access_log: Arc::new(AccessLog::start(std::io::stdout())),
             in_flight: Arc::new(AtomicUsize::new(0)),
@@ -133,7 +148,7 @@ impl Server {
         let gate = GateLimits { head, head_timeout: limits.header_timeout };
         let ready = Arc::new(AtomicBool::new(false));
         let health = Arc::default();
-        Ok(Self { listen, admin_address: admin.address, threads, pool, gate, gateway, ready, plan, health })
+        Ok(Self { listen, admin_address: admin.address, threads, shares, gate, gateway, ready, plan, health })
     }
 
     /// Other issuers' keys are had before the first listener opens, if they can be.
@@ -155,7 +170,8 @@ impl Server {
 
     /// Listens until a signal. `announce` is called once every listener takes connections.
     pub(super) fn run(self, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
-        let mut server = pingora::server::Server::new_with_opt_and_conf(None, server_conf(self.threads, self.pool));
+        let mut server =
+            pingora::server::Server::new_with_opt_and_conf(None, server_conf(self.threads, self.shares.pooled));
         server.bootstrap();
         let access_log = Arc::clone(&self.gateway.access_log);
         let signals = Signals {
@@ -163,6 +179,7 @@ impl Server {
             in_flight: Arc::clone(&self.gateway.in_flight),
             access_log: Arc::clone(&access_log),
         };
+        let connections = Arc::new(AtomicUsize::new(0));
         let admin = Admin {
             metrics: Arc::clone(&self.gateway.metrics),
             ready: Arc::clone(&self.ready),
@@ -170,19 +187,24 @@ impl Server {
             trust: Arc::clone(&self.gateway.trust),
             cache: Arc::clone(&self.gateway.cache),
             in_flight: Arc::clone(&self.gateway.in_flight),
+            connections: Arc::clone(&connections),
             access_log: Arc::clone(&access_log),
             upstreams: Arc::clone(&self.gateway.upstreams),
         };
         let addresses: Vec<_> = self.listen.iter().copied().chain([self.admin_address]).collect();
-        let mut admin_service = self.service("admin", admin, &[self.admin_address]);
-        admin_service.threads = Some(1);
         let ready = Arc::clone(&self.ready);
-        let (listen, gate) = (self.listen, self.gate);
+        let (gate, shares, send_timeout) = (self.gate, self.shares, self.gateway.limits.send_timeout);
         let keeper = Keeper::of(&self.gateway.upstreams);
-        let (metrics, log) = (Arc::clone(&self.gateway.metrics), Arc::clone(&self.gateway.access_log));
+        let metrics = Arc::clone(&self.gateway.metrics);
         let proxy = http_proxy(&server.configuration, self.gateway);
-        server.add_service(service("gateway", Gate::new(Arc::new(proxy), gate, metrics, log), &listen));
-        server.add_service(admin_service);
+        let public = Gate::new(Arc::new(proxy), gate, Arc::clone(&metrics), Arc::clone(&access_log));
+        let public = Door::new(public, shares.connections, connections, Arc::clone(&metrics));
+        let admin = Gate::new(Arc::new(admin), gate, Arc::clone(&metrics), Arc::clone(&access_log));
+        let admin = Door::new(admin, shares.admin, Arc::default(), metrics);
+        let mut admin = service("admin", admin, &[self.admin_address], send_timeout);
+        admin.threads = Some(1);
+        server.add_service(service("gateway", public, &self.listen, send_timeout));
+        server.add_service(admin);
         if let Some(keeper) = keeper {
             server.add_service(background_service("upstreams", keeper));
         }
@@ -191,23 +213,14 @@ impl Server {
         access_log.flush(FLUSH);
         Ok(())
     }
-
-    fn service<A: HttpServerApp + Send + Sync + 'static>(
-        &self,
-        name: &str,
-        app: A,
-        addresses: &[SocketAddr],
-    ) -> Service<Gate<A>> {
-        let (metrics, log) = (Arc::clone(&self.gateway.metrics), Arc::clone(&self.gateway.access_log));
-        service(name, Gate::new(Arc::new(app), self.gate, metrics, log), addresses)
-    }
 }
 
-fn service<A>(name: &str, app: A, addresses: &[SocketAddr]) -> Service<A> {
+fn service<A>(name: &str, app: A, addresses: &[SocketAddr], send_timeout: Duration) -> Service<A> {
     let mut service = Service::new(name.to_owned(), app);
     for address in addresses {
         let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
-        service.add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(buffers));
+        let listener = ListenerConfig::tcp(address.to_string()).l4_buffer(buffers);
+        service.add_listener(listener.tcp_socket_options(socket_options(send_timeout)));
     }
     service
 }
@@ -218,10 +231,24 @@ fn pool_size(upstreams: &[config::Upstream], threads: usize) -> usize {
     connections.sum::<usize>().div_ceil(threads)
 }
 
-fn server_conf(threads: usize, pool: usize) -> ServerConf {
+/// pingora's timeout covers the parts of a reply's body, not what ends it; the system's covers whatever a client does not
+/// take, and notices one that is gone without a word.
+fn socket_options(send_timeout: Duration) -> TcpSocketOptions {
+    let mut options = TcpSocketOptions::default();
+    options.tcp_keepalive = Some(TcpKeepalive {
+        idle: Duration::from_secs(60),
+        interval: Duration::from_secs(10),
+        count: 3,
+        #[cfg(target_os = "linux")]
+        user_timeout: send_timeout,
+    });
+    options
+}
+
+fn server_conf(threads: usize, pooled: usize) -> ServerConf {
     ServerConf {
         threads,
-        upstream_keepalive_pool_size: pool,
+        upstream_keepalive_pool_size: pooled,
         max_retries: MAX_TRIES,
         grace_period_seconds: Some(GRACE_SECONDS),
         graceful_shutdown_timeout_seconds: Some(1),
@@ -263,10 +290,14 @@ fn bounds(cache: config::Cache) -> Bounds {
     Bounds { entries, memory, negative_entries, negative_ttl }
 }
 
-#[expect(clippy::disallowed_methods, reason = "failures are counted from the start of the process")]
-fn failure_limits(failures: config::TokenFailures) -> FailureLimits {
-    let rate = |rate: config::Rate| Rate { count: rate.count, period: rate.period };
-    FailureLimits::new(rate(failures.per_client), rate(failures.per_address), Instant::now())
+fn rates(limits: config::Limits) -> Rates {
+    let config::Limits { token_failures, token_requests, .. } = limits;
+    Rates {
+        failures_per_client: token_failures.per_client,
+        failures_per_address: token_failures.per_address,
+        requests_per_client: token_requests.per_client,
+        requests_per_address: token_requests.per_address,
+    }
 }
 
 fn upstream_names(upstream: &config::Upstream) -> UpstreamNames {
@@ -274,7 +305,7 @@ fn upstream_names(upstream: &config::Upstream) -> UpstreamNames {
     UpstreamNames { name: upstream.name.to_string(), servers }
 }
 
-#[expect(clippy::disallowed_methods, reason = "servers are looked after from the start of the process")]
+#[expect(clippy::disallowed_methods, reason = "callers and servers are looked after from the start of the process")]
 fn began() -> Instant {
     Instant::now()
 }

@@ -33,6 +33,7 @@ pub use upstream::{
 
 use crate::{
     domain::Catalogue,
+    limit::Rate,
     policy::{RouteTable, UpstreamId},
     store::PostgresAddress,
     token::{Algorithm, Expectations, JwsAlgorithm, VerifyingKey},
@@ -218,10 +219,18 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Between two parts of a request body.
     pub body_timeout: Duration,
+    /// For a client to take one part of a reply.
+    pub send_timeout: Duration,
+    /// Connections open at one moment.
+    pub connections: usize,
     /// Requests being served at one moment.
     pub in_flight: usize,
+    /// Requests of one client over all routes; `None`: as many as it likes.
+    pub rate: Option<Rate>,
     /// Failed client authentications at the token endpoint.
     pub token_failures: TokenFailures,
+    /// Token requests, whether they fail or not.
+    pub token_requests: TokenRequests,
 }
 
 /// How often client authentication may fail before it answers 429.
@@ -233,13 +242,13 @@ pub struct TokenFailures {
     pub per_address: Rate,
 }
 
-/// So many events in so long a time.
+/// How often tokens may be asked for before it answers 429; `None`: as often as one likes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// Events, at least 1.
-    pub count: u32,
-    /// The time they are spread over, at least 1 s.
-    pub period: Duration,
+pub struct TokenRequests {
+    /// By one client that has authenticated.
+    pub per_client: Option<Rate>,
+    /// From one address (IPv6: one /64), whatever it comes to.
+    pub per_address: Option<Rate>,
 }
 
 /// Reads and checks the file at `path`. Relative paths in it are resolved against its folder.

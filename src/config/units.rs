@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::{
-    Rate,
     cursor::text,
     problem::{Problems, show},
     yaml::Node,
 };
+use crate::limit::Rate;
 
 /// Reads a duration such as `500ms`, `10s`, `1m`, `24h` or `30d`.
 pub(super) fn duration(node: &Node, problems: &mut Problems) -> Option<Duration> {
@@ -92,7 +92,7 @@ fn parse_rate(text: &str) -> Result<Rate, String> {
     let refused = || format!("{} is not a rate such as `10/1m`", show(text));
     let (count, period) = text.split_once('/').ok_or_else(refused)?;
     let count = digits(count).and_then(|count| u32::try_from(count).ok()).ok_or_else(refused)?;
-    Ok(Rate { count, period: parse_duration(period)? })
+    Ok(Rate::new(count, parse_duration(period)?))
 }
 
 fn split(text: &str) -> (&str, &str) {
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn rates_are_a_count_over_a_duration() {
-        assert_eq!(parse_rate("10/1m"), Ok(Rate { count: 10, period: Duration::from_secs(60) }));
+        assert_eq!(parse_rate("10/1m"), Ok(Rate::new(10, Duration::from_secs(60))));
         for text in ["10", "/1m", "10 / 1m", "4294967296/1m", "ten/1m"] {
             assert_eq!(parse_rate(text), Err(format!("`{text}` is not a rate such as `10/1m`")));
         }

@@ -76,12 +76,10 @@ impl Issuer {
         refuse_query(request.query)?;
         let shown = credentials(request.headers, form, self.settings.authentication)?;
         let ids = || shown.0.iter().map(|reading| reading.id.as_str());
-        self.failures
-            .check(ids(), request.address, request.instant)
-            .map_err(|retry_after| TokenError::RateLimited { retry_after })?;
+        self.throttle.check_failures(ids(), request.address, request.instant)?;
         let found = self.find(&shown, request.now).await.map_err(|Busy| TokenError::Unavailable)?;
         if found.is_none() {
-            self.failures.count(ids(), request.address, request.instant);
+            self.throttle.count_failure(ids(), request.address, request.instant);
         }
         found.ok_or(TokenError::InvalidClient)
     }

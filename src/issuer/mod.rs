@@ -5,7 +5,6 @@
 mod basic;
 mod client_auth;
 mod client_credentials;
-mod failures;
 mod form;
 mod introspection;
 mod metadata;
@@ -16,6 +15,7 @@ mod session;
 mod slow_checks;
 #[cfg(test)]
 mod tests;
+mod throttle;
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
@@ -25,11 +25,11 @@ use http::{HeaderMap, Method};
 use jsonwebtoken::jwk::Jwk;
 
 pub use client_credentials::is_allowed_redirect;
-pub use failures::{FailureLimits, Rate};
 pub use reply::{Reply, TokenResult, form_too_large};
 pub use revocation::{Revoker, RevokerUnavailable};
 pub use secret::{Proven, Secret};
 pub use session::Session;
+pub use throttle::{Rates, TokenLimit};
 
 use crate::{
     domain::{
@@ -43,6 +43,7 @@ use crate::{
 use form::Form;
 use reply::TokenError;
 use slow_checks::SlowChecks;
+use throttle::Throttle;
 
 /// Longest form accepted of a client, in bytes.
 pub const MAX_FORM: usize = 64 * 1024;
@@ -212,7 +213,7 @@ pub struct ClientRequest<'a> {
 pub struct Issuer {
     settings: Settings,
     catalogue: Arc<Catalogue>,
-    failures: FailureLimits,
+    throttle: Throttle,
     slow_checks: SlowChecks,
     state: ArcSwap<State>,
 }
@@ -228,10 +229,16 @@ struct State {
 }
 
 impl Issuer {
-    /// An issuer with the clients and keys of `directory`.
-    pub fn new(settings: Settings, catalogue: Arc<Catalogue>, failures: FailureLimits, directory: Directory) -> Self {
+    /// An issuer with the clients and keys of `directory`, to which nobody has come before `start`.
+    pub fn new(
+        settings: Settings,
+        catalogue: Arc<Catalogue>,
+        rates: Rates,
+        directory: Directory,
+        start: Instant,
+    ) -> Self {
         let (slow_checks, state) = (SlowChecks::start(), ArcSwap::from_pointee(State::of(directory)));
-        Self { settings, catalogue, failures, slow_checks, state }
+        Self { settings, catalogue, throttle: Throttle::new(rates, start), slow_checks, state }
     }
 
     /// From now on serves `directory`.
@@ -245,8 +252,10 @@ impl Issuer {
     }
 
     async fn try_token(&self, request: &ClientRequest<'_>) -> Result<Reply, TokenError> {
+        self.throttle.take_for_address(request.address, request.instant)?;
         let form = Form::parse(request.headers, request.form)?;
         let caller = self.authenticate(&form, request).await?;
+        self.throttle.take_for_client(caller.id().as_str(), request.instant)?;
         client_credentials::issue(self, caller.directory(), caller.id(), caller.client(), &form, request.now)
     }
 

@@ -2,6 +2,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
+use super::throttle::{TokenLimit, UsedUp};
+
 /// What an endpoint answers.
 #[derive(Debug)]
 pub struct Reply {
@@ -11,6 +13,8 @@ pub struct Reply {
     pub result: Option<TokenResult>,
     /// The scopes of a token that was issued, space-separated.
     pub issued: Option<String>,
+    /// The limit that was used up, if one was.
+    pub limit: Option<TokenLimit>,
 }
 
 /// What a token request came to.
@@ -26,7 +30,7 @@ pub enum TokenResult {
     UnsupportedGrantType,
     /// A scope that is unknown or not granted to the client.
     InvalidScope,
-    /// Too many failures before.
+    /// Too many failures or requests before.
     RateLimited,
     /// Too many secrets wait to be checked.
     Unavailable,
@@ -71,10 +75,8 @@ pub(super) enum TokenError {
     UnauthorizedClient,
     /// The token to revoke has no ID to revoke it by.
     UnsupportedTokenType,
-    /// Ask again after so many seconds.
-    RateLimited {
-        retry_after: u64,
-    },
+    /// Ask again later.
+    RateLimited(UsedUp),
     /// Ask again soon.
     Unavailable,
 }
@@ -84,6 +86,7 @@ impl TokenError {
         let (status, error, what) = self.meaning();
         let mut reply = json_reply(status, &json!({"error": error, "error_description": what}));
         reply.result = self.result();
+        reply.limit = self.limit();
         let headers = reply.response.headers_mut();
         no_store(headers);
         if self == Self::InvalidClient {
@@ -112,8 +115,8 @@ impl TokenError {
             Self::UnsupportedTokenType => {
                 (StatusCode::BAD_REQUEST, "unsupported_token_type", "a token without jti cannot be revoked")
             }
-            Self::RateLimited { .. } => {
-                (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", "too many failed attempts")
+            Self::RateLimited(UsedUp { limit, .. }) => {
+                (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", too_many(limit))
             }
             Self::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "this cannot be done at the moment")
@@ -129,15 +132,20 @@ impl TokenError {
             Self::InvalidScope => Some(TokenResult::InvalidScope),
             // Of revocation alone.
             Self::UnauthorizedClient | Self::UnsupportedTokenType => None,
-            Self::RateLimited { .. } => Some(TokenResult::RateLimited),
+            Self::RateLimited(_) => Some(TokenResult::RateLimited),
             Self::Unavailable => Some(TokenResult::Unavailable),
         }
+    }
+
+    const fn limit(self) -> Option<TokenLimit> {
+        let Self::RateLimited(UsedUp { limit, .. }) = self else { return None };
+        Some(limit)
     }
 
     /// Seconds.
     const fn retry_after(self) -> Option<u64> {
         match self {
-            Self::RateLimited { retry_after } => Some(retry_after),
+            Self::RateLimited(UsedUp { wait, .. }) => Some(wait.seconds()),
             Self::Unavailable => Some(1),
             Self::InvalidRequest(_)
             | Self::InvalidClient
@@ -146,6 +154,19 @@ impl TokenError {
             | Self::UnauthorizedClient
             | Self::UnsupportedTokenType => None,
         }
+    }
+}
+
+impl From<UsedUp> for TokenError {
+    fn from(used_up: UsedUp) -> Self {
+        Self::RateLimited(used_up)
+    }
+}
+
+const fn too_many(limit: TokenLimit) -> &'static str {
+    match limit {
+        TokenLimit::Failures => "too many failed attempts",
+        TokenLimit::Client | TokenLimit::Address => "too many token requests",
     }
 }
 
@@ -164,7 +185,7 @@ pub(super) fn bytes_reply(status: StatusCode, body: Bytes) -> Reply {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Reply { response, result: None, issued: None }
+    Reply { response, result: None, issued: None, limit: None }
 }
 
 /// RFC 6749 section 5.1: nothing with a token, or about one, may be stored.

@@ -61,5 +61,5 @@ pub(super) async fn revoke(
 fn done() -> Reply {
     let mut response = Response::new(Bytes::new());
     no_store(response.headers_mut());
-    Reply { response, result: None, issued: None }
+    Reply { response, result: None, issued: None, limit: None }
 }

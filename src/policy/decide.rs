@@ -60,6 +60,8 @@ mod tests {
             application: ApplicationPlaces { path: Some(0), ..ApplicationPlaces::default() },
             token: TokenForwarding::Remove,
             mint: None,
+            cors: None,
+            rate: None,
             upstream: UpstreamId::new(0),
             repetition: Repetition::ByMethod,
         }

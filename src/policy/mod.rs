@@ -1,6 +1,7 @@
 //! May this request pass? No I/O, no clock, no pingora.
 
 mod binding;
+mod cors;
 mod decide;
 mod head;
 mod json;
@@ -13,6 +14,7 @@ mod route;
 mod splice;
 
 pub use binding::{Parts, bind, names_json};
+pub use cors::{Cors, Credentials, OriginError, OriginPattern, Origins};
 pub use decide::{Grant, decide, grant};
 pub use head::{HeadLimits, MAX_TARGET, Violation, check_head, head_end};
 pub use json::{Ambiguous, JsonPointer, find_string};

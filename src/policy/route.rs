@@ -4,11 +4,12 @@ use foldhash::fast::RandomState;
 use http::{HeaderName, Method};
 
 use super::{
+    cors::Cors,
     json::JsonPointer,
     mint::Mint,
     pattern::{MethodPattern, PathPattern, Rest, Segment},
 };
-use crate::domain::ScopeSet;
+use crate::{domain::ScopeSet, limit::Rate};
 
 /// A route's place in the configuration file, counted from 0: the index of its metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -108,10 +109,21 @@ pub struct Route {
     pub token: TokenForwarding,
     /// The session token that goes into replies, if any does.
     pub mint: Option<Mint>,
+    /// Which pages of other origins may use it; `None`: of that nothing is said.
+    pub cors: Option<Arc<Cors>>,
+    /// How often one caller may use it; `None`: as often as they like.
+    pub rate: Option<Rate>,
     /// Who answers.
     pub upstream: UpstreamId,
     /// Whether requests may reach the upstream twice.
     pub repetition: Repetition,
+}
+
+impl Route {
+    /// Whether its callers are known by their tokens.
+    pub fn asks_for_a_token(&self) -> bool {
+        self.access != Access::Public
+    }
 }
 
 /// What a look-up found.

@@ -1,19 +1,21 @@
 use std::sync::{Arc, atomic::Ordering};
 
-use http::{HeaderMap, Method, header};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, header};
 use pingora::{Result, http::RequestHeader, proxy::Session};
 
 use super::{
     Gateway,
     body::{self, Preread},
     context::{Admitted, BodyState, RequestContext},
+    cors::{Crossing, Preflight},
 };
 use crate::{
     cache::{Known, Lookup},
     domain::{Catalogue, Principal, Reason},
     issuer::Endpoint,
     policy::{Access, Enforcement, Found, Grant, Parts, RequestTarget, Route, decide, grant},
-    telemetry::{Decision, Subject},
+    telemetry::{Decision, Limit, Subject},
     token::{Credentials, bearer, names_token},
     trust::Cleared,
 };
@@ -24,6 +26,8 @@ pub(super) enum Admission {
     Forward(Admitted),
     /// One of our own endpoints answers.
     Endpoint(Endpoint),
+    /// It is a preflight, and this is the answer.
+    Answer(Response<Bytes>),
     /// It ends here.
     Refuse(Refusal),
 }
@@ -46,6 +50,7 @@ impl From<Reason> for Refusal {
 /// What the head alone settles.
 enum Judged {
     Endpoint(Endpoint),
+    Preflight(Response<Bytes>),
     Candidate(Candidate),
 }
 
@@ -66,15 +71,27 @@ enum Identity {
 }
 
 impl Gateway {
-    /// Takes the decision, in the order of the contract: path, route, token, scope, binding. An error means that the
-    /// client is gone.
+    /// Takes the decision, in the order of the contract: path, route, token, scope, binding, limits. An error means that
+    /// the client is gone.
     pub(super) async fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Admission> {
+        // One too many is told at once, not kept waiting: a queue would add to the time and memory of a gateway that is
+        // short of both, for callers that may have given up by the time it is their turn.
         if self.in_flight.load(Ordering::Relaxed) > self.limits.in_flight {
-            self.metrics.count_overload();
+            self.metrics.count_limited(Limit::InFlight);
+            ctx.crossing = Crossing::find(&self.routes, session.req_header());
             return Ok(Admission::Refuse(Reason::Overloaded.into()));
         }
+        Ok(match self.judge(session, ctx).await? {
+            Admission::Forward(admitted) => self.limit(admitted, session, ctx),
+            other @ (Admission::Endpoint(_) | Admission::Answer(_) | Admission::Refuse(_)) => other,
+        })
+    }
+
+    /// Steps 1 to 5.
+    async fn judge(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Admission> {
         let candidate = match self.judge_head(session.req_header(), ctx).await {
             Ok(Judged::Endpoint(endpoint)) => return Ok(Admission::Endpoint(endpoint)),
+            Ok(Judged::Preflight(reply)) => return Ok(Admission::Answer(reply)),
             Ok(Judged::Candidate(candidate)) => candidate,
             Err(refusal) => return Ok(refuse_or_report(refusal, BodyState::Unread, ctx)),
         };
@@ -110,6 +127,11 @@ impl Gateway {
             ctx.subject = Subject::Endpoint(endpoint);
             return judge_endpoint(endpoint, &header.method);
         }
+        if let Some(Preflight { crossing, route, reply }) = Preflight::of(&self.routes, header) {
+            ctx.subject = Subject::Route(route);
+            ctx.crossing = Some(crossing);
+            return Ok(Judged::Preflight(reply));
+        }
         let route = match self.routes.find(&header.method, target.path()) {
             Found::Route(route) => Arc::clone(route),
             Found::OtherMethods(methods) => {
@@ -119,6 +141,7 @@ impl Gateway {
             Found::Nothing => return Err(Reason::NoRoute.into()),
         };
         ctx.subject = Subject::Route(route.id);
+        ctx.crossing = Crossing::on(&route, header);
         match self.identify(&route, header, target, ctx).await {
             Ok(identity) => Ok(Judged::Candidate(Candidate { route, identity })),
             Err(reason) => Err(Refusal { route: Some(route), ..reason.into() }),

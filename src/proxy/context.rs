@@ -7,9 +7,9 @@ use std::{
 };
 
 use http::HeaderValue;
-use pingora::{Error, ErrorType::InternalError, Result, proxy::Session};
+use pingora::{Error, ErrorType::InternalError, Result, http::ResponseHeader, proxy::Session};
 
-use super::{exchange::Exchange, mint::Minting};
+use super::{cors::Crossing, exchange::Exchange, mint::Minting, throttle::Standing};
 use crate::{
     cache::Lookup,
     domain::{Principal, Timestamp, random_bytes, wall_clock},
@@ -28,9 +28,13 @@ pub struct RequestContext {
     pub(super) exchange: Exchange,
     /// The session token for the reply, on routes that mint.
     pub(super) minting: Option<Minting>,
+    /// How its caller stands with the limits of its route, if it has any.
+    pub(super) standing: Option<Standing>,
+    /// What browsers are told, if its route says anything of them.
+    pub(super) crossing: Option<Crossing>,
     arrived: SystemTime,
     started: Instant,
-    _in_flight: InFlight,
+    _in_flight: Counted,
 }
 
 /// How far a request has come. Only an admitted one has a way upstream.
@@ -66,7 +70,7 @@ impl Progress {
 }
 
 impl RequestContext {
-    pub(super) fn new(in_flight: InFlight) -> Self {
+    pub(super) fn new(in_flight: Counted) -> Self {
         Self {
             id: RequestId::fresh(),
             progress: Progress::Arrived,
@@ -76,6 +80,8 @@ impl RequestContext {
             cache: None,
             exchange: Exchange::new(),
             minting: None,
+            standing: None,
+            crossing: None,
             arrived: wall_clock(),
             started: super::now(),
             _in_flight: in_flight,
@@ -90,6 +96,15 @@ impl RequestContext {
     /// When the request arrived, by the clock that never jumps.
     pub(super) const fn started(&self) -> Instant {
         self.started
+    }
+
+    /// Tells with a reply what only we know of the request.
+    pub(super) fn state(&self, reply: &mut ResponseHeader) -> Result<()> {
+        if reply.status.is_informational() {
+            return Ok(());
+        }
+        self.standing.as_ref().map_or(Ok(()), |standing| standing.state(reply))?;
+        self.crossing.as_ref().map_or(Ok(()), |crossing| crossing.state(reply))
     }
 
     /// How the request went, once its reply is out.
@@ -150,19 +165,19 @@ impl RequestId {
 
 const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// Counts one request as being served, until it is dropped: also on a panic.
-pub(super) struct InFlight {
+/// Counts one request or connection as being there, until it is dropped: also on a panic.
+pub(super) struct Counted {
     count: Arc<AtomicUsize>,
 }
 
-impl InFlight {
+impl Counted {
     pub(super) fn enter(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self { count: Arc::clone(count) }
     }
 }
 
-impl Drop for InFlight {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.count.fetch_sub(1, Ordering::Relaxed);
     }

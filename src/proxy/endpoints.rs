@@ -11,9 +11,9 @@ use super::{
     context::RequestContext,
 };
 use crate::{
-    issuer::{ClientRequest, Endpoint, MAX_FORM, Reply, TokenResult, form_too_large},
+    issuer::{ClientRequest, Endpoint, MAX_FORM, Reply, form_too_large},
     policy::RequestTarget,
-    telemetry::Decision,
+    telemetry::{Decision, Limit},
 };
 
 impl Gateway {
@@ -67,10 +67,10 @@ impl Gateway {
         Ok(self.to_client(reply))
     }
 
-    /// The reply of an endpoint that clients authenticate at; its limit on failures is one for all of them.
+    /// The reply of an endpoint that clients authenticate at; they are limited there.
     fn to_client(&self, reply: Reply) -> Response<Bytes> {
-        if reply.result == Some(TokenResult::RateLimited) {
-            self.metrics.count_failure_limit();
+        if let Some(limit) = reply.limit {
+            self.metrics.count_limited(Limit::Token(limit));
         }
         reply.response
     }

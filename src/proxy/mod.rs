@@ -6,12 +6,15 @@
 mod admit;
 mod body;
 mod context;
+mod cors;
+mod door;
 mod endpoints;
 mod exchange;
 mod gate;
 mod headers;
 mod mint;
 mod respond;
+mod throttle;
 
 use std::{
     sync::{Arc, atomic::AtomicUsize},
@@ -30,7 +33,9 @@ use pingora::{
     upstreams::peer::HttpPeer,
 };
 
+pub use door::Door;
 pub use gate::{Gate, GateLimits};
+pub use throttle::Throttle;
 
 use crate::{
     cache::TokenCache,
@@ -42,7 +47,7 @@ use crate::{
     upstream::Upstreams,
 };
 use admit::Admission;
-use context::{InFlight, Progress, RequestContext};
+use context::{Counted, Progress, RequestContext};
 use exchange::Retry;
 use mint::Minting;
 use respond::Failure;
@@ -54,6 +59,8 @@ pub struct RequestLimits {
     pub body: u64,
     /// Between two parts of a body.
     pub body_timeout: Duration,
+    /// For a client to take one part of a reply.
+    pub send_timeout: Duration,
     /// Requests being served at one moment.
     pub in_flight: usize,
 }
@@ -76,6 +83,8 @@ pub struct Gateway {
     pub upstreams: Arc<Upstreams>,
     /// Bounds on one request.
     pub limits: RequestLimits,
+    /// Bounds on one caller; `None`: there are none.
+    pub throttle: Option<Throttle>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What is written down.
@@ -89,7 +98,7 @@ impl ProxyHttp for Gateway {
     type CTX = RequestContext;
 
     fn new_ctx(&self) -> RequestContext {
-        RequestContext::new(InFlight::enter(&self.in_flight))
+        RequestContext::new(Counted::enter(&self.in_flight))
     }
 
     /// No compression: replies pass as they are.
@@ -97,7 +106,7 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
         session.set_read_timeout(Some(self.limits.body_timeout));
-        session.set_write_timeout(Some(WRITE_TIMEOUT));
+        session.set_write_timeout(Some(self.limits.send_timeout));
         session.set_total_drain_timeout(Some(body::DRAIN_TIMEOUT));
         let reply = match self.admit(session, ctx).await? {
             Admission::Forward(admitted) => {
@@ -106,13 +115,14 @@ impl ProxyHttp for Gateway {
                 ctx.progress = Progress::Admitted(admitted);
                 return Ok(false);
             }
+            Admission::Answer(reply) => reply,
             Admission::Endpoint(endpoint) => self.serve(endpoint, session, ctx).await?,
             Admission::Refuse(refusal) => {
                 ctx.decision = Decision::Refused(refusal.reason);
                 self.refuse(&refusal, ctx)
             }
         };
-        respond::send(session, reply).await?;
+        respond::send(session, reply, ctx).await?;
         Ok(true)
     }
 
@@ -138,6 +148,10 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         self.note_reply(reply, ctx)?;
         headers::check_reply(reply)?;
+        if ctx.progress.admitted()?.route.cors.is_some() {
+            cors::silence(reply);
+        }
+        ctx.state(reply)?;
         ctx.minting.as_mut().map_or(Ok(()), |minting| minting.judge_head(session.req_header(), reply))
     }
 
@@ -213,7 +227,7 @@ impl ProxyHttp for Gateway {
             session.set_keepalive(None);
             let reply = respond::problem(failure, ctx.id.as_str());
             // The client may be gone by now; there is nobody else to tell.
-            let _ = respond::send(session, reply).await;
+            let _ = respond::send(session, reply, ctx).await;
         }
         // A request that broke off before its decision was not admitted, and must not count so.
         if matches!(ctx.progress, Progress::Arrived) && ctx.decision == Decision::Admitted {
@@ -266,6 +280,3 @@ fn is_malformed(error: &Error) -> bool {
 fn now() -> Instant {
     Instant::now()
 }
-
-/// A client that does not take a reply for so long is given up.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -139,14 +139,17 @@ pub(super) fn problem(failure: Failure, request_id: &str) -> Response<Bytes> {
 }
 
 /// Sends a whole reply and leaves the connection in a state in which the next bytes are a request, or closes it.
-pub(super) async fn send(session: &mut Session, reply: Response<Bytes>) -> Result<()> {
+pub(super) async fn send(session: &mut Session, reply: Response<Bytes>, ctx: &RequestContext) -> Result<()> {
     body::drain(session).await;
     let (parts, body) = reply.into_parts();
     let mut header = ResponseHeader::build(parts.status, Some(parts.headers.len() + 3))?;
     for (name, value) in &parts.headers {
         header.append_header(name, value)?;
     }
-    header.insert_header(header::CONTENT_LENGTH, body.len())?;
+    if parts.status != StatusCode::NO_CONTENT {
+        header.insert_header(header::CONTENT_LENGTH, body.len())?;
+    }
+    ctx.state(&mut header)?;
     let without_body = body.is_empty() || session.req_header().method == http::Method::HEAD;
     session.write_response_header(Box::new(header), without_body).await?;
     if !without_body {

@@ -17,7 +17,7 @@ pub use metrics::{Metrics, Names, Readings, UpstreamNames};
 use crate::{
     cache::Lookup,
     domain::{Principal, Reason},
-    issuer::Endpoint,
+    issuer::{Endpoint, TokenLimit},
     policy::{RouteId, Unminted, UpstreamId},
 };
 
@@ -41,6 +41,45 @@ pub enum Decision {
     Refused(Reason),
     /// It might not have, but its route only reports.
     Reported(Reason),
+}
+
+/// A limit that is used up: the `limit` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Requests of one client over all routes.
+    Client,
+    /// Requests of one caller on one route.
+    Route,
+    /// Requests being served at one moment.
+    InFlight,
+    /// Connections open at one moment.
+    Connections,
+    /// What comes to the token endpoint.
+    Token(TokenLimit),
+}
+
+impl Limit {
+    /// Every limit, for metrics that start at zero.
+    pub const ALL: [Self; 7] = [
+        Self::Client,
+        Self::Route,
+        Self::InFlight,
+        Self::Connections,
+        Self::Token(TokenLimit::Failures),
+        Self::Token(TokenLimit::Client),
+        Self::Token(TokenLimit::Address),
+    ];
+
+    /// Its name in metrics and replies.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Route => "route",
+            Self::InFlight => "in_flight",
+            Self::Connections => "connections",
+            Self::Token(limit) => limit.name(),
+        }
+    }
 }
 
 /// How one request went, from its last byte.

@@ -29,6 +29,10 @@
 //! | [`upstreams`] | 6, 10, 11: which server gets a request, health, ejection, limits |
 //! | [`upstream_faults`] | 6, 12: servers that are dead, slow, rude or gone |
 //! | [`upstream_tls`] | 6, 11: servers that prove who they are, and HTTP/2 |
+//! | [`cors`] | 4: which pages of other origins may read what a route answers |
+//! | [`browser`] | 4: the same, asked in Chromium |
+//! | [`rates`] | 4, 11: who comes too often |
+//! | [`overload`] | 11, 12: more connections than there is room for, and clients that do not take what they asked for |
 //! | [`token_failures`] | 11: brute force at the token endpoint |
 //! | [`rotation`] | 7: a hundred key rotations under load |
 //! | [`nodes`] | 7, 8: several gateways on one PostgreSQL database act as one |
@@ -52,10 +56,12 @@ mod harness;
 
 mod admin;
 mod binding;
+mod browser;
 mod cache;
 mod cli;
 mod clients;
 mod corpora;
+mod cors;
 mod credentials;
 mod decision;
 mod demo;
@@ -72,7 +78,9 @@ mod mint;
 mod nodes;
 mod nodes_alone;
 mod opaque;
+mod overload;
 mod proxying;
+mod rates;
 mod revocation;
 mod revocation_endpoint;
 mod rotation;

@@ -1,6 +1,7 @@
 use std::{num::NonZero, ops::RangeInclusive, time::Duration};
 
-use crate::config::{Cache, Limits, Rate, TokenFailures, cursor::Written, problem::Problems, raw};
+use super::rates;
+use crate::config::{Cache, Limits, cursor::Written, problem::Problems, raw};
 
 /// The value, or `default` if it is absent or outside `range`, which `message` tells.
 pub(super) fn within<T: PartialOrd>(
@@ -44,7 +45,20 @@ pub(super) fn cache(raw: raw::Cache, problems: &mut Problems) -> Cache {
 }
 
 pub(super) fn limits(raw: raw::Limits, problems: &mut Problems) -> Limits {
-    let raw::Limits { headers, header_count, body, header_timeout, body_timeout, in_flight, token_failures } = raw;
+    let raw::Limits {
+        headers,
+        header_count,
+        body,
+        header_timeout,
+        body_timeout,
+        send_timeout,
+        connections,
+        in_flight,
+        rate,
+        burst,
+        token_failures,
+        token_requests,
+    } = raw;
     let headers = within(headers, 32 * KIB, KIB..=256 * KIB, "`headers` must be 1KiB to 256KiB", problems);
     Limits {
         headers: usize::try_from(headers).expect("at most 256 KiB"),
@@ -64,31 +78,19 @@ pub(super) fn limits(raw: raw::Limits, problems: &mut Problems) -> Limits {
             "`body_timeout` must be 1s to 1h",
             problems,
         ),
+        send_timeout: within(
+            send_timeout,
+            seconds(30),
+            seconds(1)..=seconds(3600),
+            "`send_timeout` must be 1s to 1h",
+            problems,
+        ),
+        connections: count(connections, 20_000, 1..=1_000_000_000, "`connections` must be 1 to 1000000000", problems),
         in_flight: count(in_flight, 10_000, 1..=1_000_000_000, "`in_flight` must be 1 to 1000000000", problems),
-        token_failures: failures(token_failures.or_empty(), problems),
+        rate: rates::with_burst(rate, burst, problems),
+        token_failures: rates::token_failures(token_failures.or_empty(), problems),
+        token_requests: rates::token_requests(token_requests.or_empty(), problems),
     }
-}
-
-fn failures(raw: raw::TokenFailures, problems: &mut Problems) -> TokenFailures {
-    let raw::TokenFailures { per_client, per_address } = raw;
-    let rate = |count| Rate { count, period: seconds(60) };
-    TokenFailures {
-        per_client: usable(per_client, rate(10), problems),
-        per_address: usable(per_address, rate(60), problems),
-    }
-}
-
-fn usable(written: Written<Rate>, default: Rate, problems: &mut Problems) -> Rate {
-    let Some(at) = written.given() else {
-        return default;
-    };
-    if at.value.count == 0 {
-        problems.push(at.place, "a rate must allow at least 1 event");
-    }
-    if !(seconds(1)..=seconds(86_400)).contains(&at.value.period) {
-        problems.push(at.place, "a rate's period must be 1s to 24h");
-    }
-    at.value
 }
 
 /// [`within`] for a number of things.

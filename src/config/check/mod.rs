@@ -3,10 +3,12 @@
 
 mod application;
 mod bounds;
+mod cors;
 mod introspection;
 mod issuer;
 mod listen;
 mod mint;
+mod rates;
 mod routes;
 mod scopes;
 mod servers;
@@ -49,6 +51,7 @@ pub(super) fn check(raw: raw::Config, surroundings: &Surroundings, problems: &mu
         upstreams,
         threads,
         routes,
+        cors,
         cache,
         limits,
         scopes,
@@ -61,7 +64,8 @@ pub(super) fn check(raw: raw::Config, surroundings: &Surroundings, problems: &mu
     let listeners = listen::check(listen, admin, surroundings, problems);
     let scopes = scopes::check(scopes, problems);
     let (names, upstreams) = upstreams::check(upstreams, surroundings, problems);
-    let routes = routes::check(routes, &routes::Names { upstreams: &names, scopes: &scopes }, problems);
+    let cors = cors::check(cors, problems);
+    let routes = routes::check(routes, &routes::Names { upstreams: &names, scopes: &scopes, cors: &cors }, problems);
     let store_place = match &store {
         Written::Is(at) => Some(at.place),
         Written::Absent | Written::Broken => None,

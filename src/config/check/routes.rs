@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{application, mint, scopes::Scopes, unsupported};
+use super::{application, cors::Policies, mint, rates, scopes::Scopes};
 use crate::{
     config::{
         cursor::{At, Written},
@@ -34,6 +34,7 @@ const OWN_ENDPOINTS: [&str; 8] = [
 pub(super) struct Names<'a> {
     pub(super) upstreams: &'a [Arc<str>],
     pub(super) scopes: &'a Scopes,
+    pub(super) cors: &'a Policies,
 }
 
 pub(super) fn check(routes: Option<At<Vec<At<raw::Route>>>>, names: &Names, problems: &mut Problems) -> RouteTable {
@@ -68,10 +69,11 @@ fn check_one(
         upstream,
         forward_token,
         idempotent,
+        rate,
+        burst,
         cors,
         session_token,
     } = value;
-    unsupported("cors", cors, problems);
     let pattern = written.as_ref().and_then(|written| check_pattern(written, problems));
     let binding = Binding { stated: !application_id.is_absent(), place: scope_place(&scope) };
     let application = application::check(application_id, pattern.as_ref().map(|(_, path)| path), problems);
@@ -81,10 +83,13 @@ fn check_one(
     let enforcement = check_enforcement(enforce, problems);
     let upstream = check_upstream(place, upstream, names.upstreams, problems);
     let (token, repetition) = (forwarding(&forward_token), repetition(&idempotent));
+    let cors = names.cors.of_route(cors, problems);
+    let rate = rates::with_burst(rate, burst, problems);
     // Everything has been looked at; a route without a pattern ends here.
     let (method, path) = pattern?;
     let name = name.given().or(written)?.value.into();
-    Some((method, path, Route { id, name, access, enforcement, application, token, mint, upstream, repetition }))
+    let route = Route { id, name, access, enforcement, application, token, mint, cors, rate, upstream, repetition };
+    Some((method, path, route))
 }
 
 fn check_pattern(written: &At<String>, problems: &mut Problems) -> Option<(MethodPattern, PathPattern)> {

@@ -1,11 +1,13 @@
 use std::time::Duration;
 
-use crate::config::{
-    Rate,
-    cursor::{Written, number, section},
-    problem::Problems,
-    units::{duration, rate, size},
-    yaml::Node,
+use crate::{
+    config::{
+        cursor::{Written, number, section},
+        problem::Problems,
+        units::{duration, rate, size},
+        yaml::Node,
+    },
+    limit::Rate,
 };
 
 /// `cache`
@@ -31,13 +33,18 @@ pub struct Limits {
     pub body: Written<u64>,
     pub header_timeout: Written<Duration>,
     pub body_timeout: Written<Duration>,
+    pub send_timeout: Written<Duration>,
+    pub connections: Written<u64>,
     pub in_flight: Written<u64>,
-    pub token_failures: Written<TokenFailures>,
+    pub rate: Written<Rate>,
+    pub burst: Written<u64>,
+    pub token_failures: Written<TokenRates>,
+    pub token_requests: Written<TokenRates>,
 }
 
-/// `token_failures` of the limits.
+/// `token_failures` and `token_requests` of the limits.
 #[derive(Debug, Default)]
-pub struct TokenFailures {
+pub struct TokenRates {
     pub per_client: Written<Rate>,
     pub per_address: Written<Rate>,
 }
@@ -69,13 +76,18 @@ impl Limits {
             body: fields.optional("body", size),
             header_timeout: fields.optional("header_timeout", duration),
             body_timeout: fields.optional("body_timeout", duration),
+            send_timeout: fields.optional("send_timeout", duration),
+            connections: fields.optional("connections", number),
             in_flight: fields.optional("in_flight", number),
-            token_failures: fields.optional("token_failures", TokenFailures::read),
+            rate: fields.optional("rate", rate),
+            burst: fields.optional("burst", number),
+            token_failures: fields.optional("token_failures", TokenRates::read),
+            token_requests: fields.optional("token_requests", TokenRates::read),
         })
     }
 }
 
-impl TokenFailures {
+impl TokenRates {
     pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         section(node, problems, |fields| Self {
             per_client: fields.optional("per_client", rate),

@@ -1,6 +1,7 @@
 //! The configuration as written: every key, its value and its place, no meaning yet. One file per group of sections;
 //! nothing here is seen outside `config`.
 
+mod cors;
 mod limits;
 mod listen;
 mod route;
@@ -9,14 +10,15 @@ mod upstream;
 
 use std::time::Duration;
 
-pub(super) use limits::{Cache, Limits, Negative, TokenFailures};
+pub(super) use cors::{Cors, RouteCors};
+pub(super) use limits::{Cache, Limits, Negative, TokenRates};
 pub(super) use listen::{Admin, Listen};
 pub(super) use route::{ApplicationId, Route, Scope, SessionToken};
 pub(super) use trust::{Claims, Introspection, Trust};
 pub(super) use upstream::{Eject, Health, Pool, Server, Timeouts, Tls, Upstream};
 
 use super::{
-    cursor::{At, Named, Reader, Written, list, named, number, section, some, some_texts, text, texts, truth},
+    cursor::{At, Named, Written, list, named, number, section, some, some_texts, text, texts, truth},
     problem::{Place, Problems},
     units::{Schedule, duration, schedule},
     yaml::Node,
@@ -34,6 +36,7 @@ pub(super) struct Config {
     pub(super) upstreams: Option<At<Vec<Named<Upstream>>>>,
     pub(super) threads: Written<u64>,
     pub(super) routes: Option<At<Vec<At<Route>>>>,
+    pub(super) cors: Written<Vec<Named<Cors>>>,
     pub(super) cache: Written<Cache>,
     pub(super) limits: Written<Limits>,
     pub(super) scopes: Written<Vec<At<Scope>>>,
@@ -66,6 +69,7 @@ impl Config {
             upstreams: fields.required("upstreams", named(Upstream::read)),
             threads: fields.optional("threads", number),
             routes: fields.required("routes", some(Route::read)),
+            cors: fields.optional("cors", named(Cors::read)),
             cache: fields.optional("cache", Cache::read),
             limits: fields.optional("limits", Limits::read),
             scopes: fields.optional("scopes", list(Scope::read)),
@@ -87,11 +91,4 @@ impl Issuer {
             client_secret_post: fields.optional("client_secret_post", truth),
         })
     }
-}
-
-// What later releases bring is read here for misspelt keys and wrong types, and refused by the check.
-
-/// What may stand there is for that release to say.
-pub(super) fn anything() -> impl Reader<()> {
-    |_: &Node, _: &mut Problems| Some(())
 }

@@ -1,8 +1,12 @@
-use super::anything;
-use crate::config::{
-    cursor::{At, Written, section, some_texts, text, texts, truth},
-    problem::{Place, Problems},
-    yaml::Node,
+use super::RouteCors;
+use crate::{
+    config::{
+        cursor::{At, Written, number, section, some_texts, text, texts, truth},
+        problem::Problems,
+        units::rate,
+        yaml::Node,
+    },
+    limit::Rate,
 };
 
 /// One entry of `routes`.
@@ -17,7 +21,9 @@ pub struct Route {
     pub upstream: Written<String>,
     pub forward_token: Written<bool>,
     pub idempotent: Written<bool>,
-    pub cors: Option<Place>,
+    pub rate: Written<Rate>,
+    pub burst: Written<u64>,
+    pub cors: Written<RouteCors>,
     pub session_token: Written<SessionToken>,
 }
 
@@ -60,7 +66,9 @@ impl Route {
             upstream: fields.optional("upstream", text),
             forward_token: fields.optional("forward_token", truth),
             idempotent: fields.optional("idempotent", truth),
-            cors: fields.unsupported("cors", anything()),
+            rate: fields.optional("rate", rate),
+            burst: fields.optional("burst", number),
+            cors: fields.optional("cors", RouteCors::read),
             session_token: fields.optional("session_token", SessionToken::read),
         })
     }

@@ -76,13 +76,14 @@ fn the_defaults_are_those_of_the_manual() {
     let route = &config.routes.routes()[0];
     assert_eq!(&*route.name, "POST /v1/applications.create");
     assert_eq!((route.enforcement, route.token), (Enforcement::Enforce, TokenForwarding::Remove));
+    assert_eq!((config.limits.rate, route.rate), (None, None));
     assert_eq!(&*config.upstream(route.upstream).name, "a");
 }
 
 #[test]
 fn every_key_of_a_route_reaches_it() {
     let route = "routes: [{match: 'GET /a/{id}', id: one, scope: [application.session, application], upstream: b, \
-                 application_id: {path: id, query: app, header: X-App, body: /a/b}, enforce: report, forward_token: true}]\n\
+                 application_id: {path: id, query: app, header: X-App, body: /a/b}, enforce: report, forward_token: true, rate: 5/1m, burst: 9}]\n\
                  upstreams: {a: {servers: ['127.0.0.1:1']}, b: {servers: ['127.0.0.1:2']}}\n";
     let config = parsed(route).unwrap();
     let route = &config.routes.routes()[0];
@@ -90,6 +91,7 @@ fn every_key_of_a_route_reaches_it() {
     assert_eq!((route.enforcement, route.token), (Enforcement::Report, TokenForwarding::Forward));
     let find = |name| config.catalogue.find(name).unwrap();
     assert_eq!(route.access, Access::AnyOf(find("application").union(find("application.session"))));
+    assert_eq!(route.rate, Some(Rate { burst: 9, ..Rate::new(5, Duration::from_secs(60)) }));
     assert_eq!(route.application.path, Some(1));
     assert_eq!(route.application.query.as_deref(), Some("app"));
     assert_eq!(route.application.header.as_ref().map(http::HeaderName::as_str), Some("x-app"));

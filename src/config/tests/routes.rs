@@ -170,6 +170,78 @@ routes:
 }
 
 #[test]
+fn what_pages_may_do_is_named_once_or_stated() {
+    assert_told(&[
+        (
+            r#"
+$U
+cors:
+  app: {origins: https://app.example.com}
+  broken: {origins: []}
+routes:
+  - {match: GET /a, public: true, cors: app}
+  - {match: GET /b, public: true, cors: ap}
+  - {match: GET /c, public: true, cors: broken}
+  - {match: GET /d, public: true, cors: [app]}
+  - {match: GET /e, public: true, cors: {methods: [GET]}}
+  - {match: GET /f, public: true, cors: {origins: "*", credential: true}}"#,
+            &[
+                "4:21: expected at least one entry",
+                "7:41: unknown section of `cors` `ap`; did you mean `app`?",
+                "9:41: expected a mapping, found a list",
+                "10:41: missing key `origins`",
+                "11:56: unknown key `credential`; did you mean `credentials`?",
+            ],
+        ),
+        (
+            r#"
+$U
+routes:
+  - {match: GET /a, public: true, cors: {origins: ["*", https://a.example]}}
+  - {match: GET /b, public: true, cors: {origins: ["null", "https://*.com", "https://a.example/"]}}
+  - {match: GET /c, public: true, cors: {origins: "*", credentials: true}}
+  - {match: GET /d, public: true, cors: {origins: "*", methods: [get, "", PUT], headers: ["*", "a b", x], expose: ["y:"]}}
+  - {match: GET /e, public: true, cors: {origins: "*", max_age: 25h}}"#,
+            &[
+                "3:52: `*` stands alone: it means every origin",
+                "4:52: `null` is what every sandboxed page is called, whoever wrote it",
+                "4:60: `https://*.com` means hosts of many owners: `*` stands for one label before a domain of at least two",
+                "4:77: `https://a.example/` is not an origin as browsers write it, such as `https://app.example.com` or `http://localhost:3000`",
+                "5:41: `credentials: true` needs a list of origins: with `*`, every page could act as its visitor",
+                "6:66: `get` is not an HTTP method (upper case)",
+                "6:71: `` is not an HTTP method (upper case)",
+                "6:91: `*` is not a header name; each must be named",
+                "6:96: `a b` is not a header name; each must be named",
+                "6:116: `y:` is not a header name; each must be named",
+                "7:65: `max_age` must be 0s to 24h",
+            ],
+        ),
+        ("$R\n$U\ncors: {}", &["3:7: expected at least one entry"]),
+    ]);
+}
+
+#[test]
+fn a_rate_of_a_route_is_checked_like_any_other() {
+    assert_told(&[(
+        r"
+$U
+routes:
+  - {match: GET /a, public: true, rate: 10/s}
+  - {match: GET /b, public: true, rate: 0/1s, burst: 1}
+  - {match: GET /c, public: true, burst: 20}
+  - {match: GET /d, public: true, rate: 5/1s, burst: -1}
+  - {match: GET /e, public: true, rate: 5/1s, burst: 1000001}",
+        &[
+            "3:41: `s` is not a duration such as `10s`",
+            "4:41: a rate must allow 1 to 1000000 events",
+            "5:42: `burst` belongs to a `rate`, and there is none",
+            "6:54: expected a whole number, found `-1`",
+            "7:54: `burst` must be 1 to 1000000",
+        ],
+    )]);
+}
+
+#[test]
 fn ids_stand_for_one_route_each() {
     assert_told(&[(
         r#"

@@ -13,7 +13,7 @@ routs: []
 zzz: 1",
             &[
                 "3:1: unknown key `routs`; did you mean `routes`?",
-                "4:1: unknown key `zzz`; known here: `listen`, `admin`, `issuer`, `store`, `store_key`, `trust`, `upstreams`, `threads`, `routes`, `cache`, `limits`, `scopes`, `reload`, `trusted_proxies`",
+                "4:1: unknown key `zzz`; known here: `listen`, `admin`, `issuer`, `store`, `store_key`, `trust`, `upstreams`, `threads`, `routes`, `cors`, `cache`, `limits`, `scopes`, `reload`, `trusted_proxies`",
             ],
         ),
         ("just text", &["1:1: expected a mapping, found text"]),
@@ -174,7 +174,7 @@ routes:
                 "3:44: unknown enforcement `reprot`; did you mean `report`?",
                 "3:62: unknown upstream `b`; known here: `a`",
                 "3:80: expected `true` or `false`, found `1`",
-                "3:83: `cors` is not supported yet",
+                "3:89: missing key `origins`",
             ],
         ),
     ]);
@@ -201,7 +201,7 @@ fn numbers_have_bounds_and_units() {
             &["3:18: expected a whole number, found `-1`", "3:30: `memory` must be 1MiB or more"],
         ),
         (
-            "$U\n$R\nlimits: {headers: 512B, header_count: 257, body: 9007199254740993B, header_timeout: 999ms, body_timeout: 2h, in_flight: 0}",
+            "$U\n$R\nlimits: {headers: 512B, header_count: 257, body: 9007199254740993B, header_timeout: 999ms, body_timeout: 2h, in_flight: 0, send_timeout: 0s, connections: 0}",
             &[
                 "3:19: `headers` must be 1KiB to 256KiB",
                 "3:39: `header_count` must be 1 to 256",
@@ -209,6 +209,8 @@ fn numbers_have_bounds_and_units() {
                 "3:85: `header_timeout` must be 1s to 5m",
                 "3:106: `body_timeout` must be 1s to 1h",
                 "3:121: `in_flight` must be 1 to 1000000000",
+                "3:138: `send_timeout` must be 1s to 1h",
+                "3:155: `connections` must be 1 to 1000000000",
             ],
         ),
         (
@@ -216,10 +218,21 @@ fn numbers_have_bounds_and_units() {
             &[
                 "3:19: `32KB` is not a size such as `64KiB`",
                 "3:41: `10` needs a unit: `ms`, `s`, `m`, `h` or `d`",
-                "3:74: a rate must allow at least 1 event",
+                "3:74: a rate must allow 1 to 1000000 events",
                 "3:93: a rate's period must be 1s to 24h",
                 "3:101: unknown key `per_ip`; known here: `per_client`, `per_address`",
             ],
         ),
+        (
+            "$U\n$R\nlimits: {rate: 1000001/1s, burst: 0, token_requests: {per_client: 1/999ms, per_address: 10}}",
+            &[
+                "3:16: a rate must allow 1 to 1000000 events",
+                "3:35: `burst` must be 1 to 1000000",
+                "3:67: a rate's period must be 1s to 24h",
+                "3:89: `10` is not a rate such as `10/1m`",
+            ],
+        ),
+        ("$U\n$R\nlimits: {burst: 7}", &["3:17: `burst` belongs to a `rate`, and there is none"]),
+        ("$U\n$R\nlimits: {rate: 1000000/1s, burst: 1000000, token_requests: {per_address: 1/24h}}", &["ok"]),
     ]);
 }

@@ -18,9 +18,10 @@ use base64::{
 use http::{HeaderValue, header};
 use serde_json::Value;
 
-use super::{failures::start_of_time, *};
+use super::{throttle::start_of_time, *};
 use crate::{
     domain::{ClientSecret, TokenId},
+    limit::Rate,
     token::{Algorithm, Expectations, PrivateKey},
     trust::{Standing, TrustedKey},
 };
@@ -97,9 +98,14 @@ impl World {
         let enabled = clients.iter().map(|(id, _)| (*id).to_owned()).collect::<Vec<_>>();
         trust.replace(standing(vec![TrustedKey { key, until: None }], &enabled));
         let start = start_of_time();
-        let rate = |count| Rate { count, period: Duration::from_secs(60) };
-        let failures = FailureLimits::new(rate(3), rate(1000), start);
-        let issuer = Issuer::new(settings, catalogue, failures, directory(clients));
+        let rate = |count| Rate::new(count, Duration::from_secs(60));
+        let rates = Rates {
+            failures_per_client: rate(3),
+            failures_per_address: rate(1000),
+            requests_per_client: None,
+            requests_per_address: None,
+        };
+        let issuer = Issuer::new(settings, catalogue, rates, directory(clients), start);
         Self { issuer, trust, revoker: Recorder::default(), start }
     }
 

@@ -11,6 +11,8 @@ fn table(patterns: &[&str]) -> Result<RouteTable, Vec<RouteConflict>> {
             application: ApplicationPlaces::default(),
             token: TokenForwarding::Remove,
             mint: None,
+            cors: None,
+            rate: None,
             upstream: UpstreamId::new(0),
             repetition: Repetition::ByMethod,
         };

@@ -22,6 +22,7 @@ pub(super) struct Families {
     pub(super) cache_entries: IntGauge,
     pub(super) cache_evictions: IntCounter,
     pub(super) in_flight: IntGauge,
+    pub(super) connections: IntGauge,
     pub(super) access_log_dropped: IntCounter,
     pub(super) store_up: IntGauge,
 }
@@ -30,10 +31,9 @@ impl Families {
     pub(super) fn register(registry: &Registry) -> Self {
         let counters =
             |name, help, labels: &[&str]| register(registry, IntCounterVec::new(Opts::new(name, help), labels));
-        let durations = HistogramOpts::new(
-            "scopegate_request_duration_seconds",
-            "From the end of a request's head to the end of its reply.",
-        );
+        let counter = |name, help| register(registry, IntCounter::new(name, help));
+        let gauges = |name, help, labels: &[&str]| register(registry, GaugeVec::new(Opts::new(name, help), labels));
+        let gauge = |name, help| register(registry, IntGauge::new(name, help));
         let process = ProcessCollector::for_self();
         registry.register(Box::new(process)).expect("nothing else is called process_*");
         build_info(registry);
@@ -44,7 +44,7 @@ impl Families {
                 "Requests by route, method and status sent.",
                 &["route", "method", "code"],
             ),
-            durations: register(registry, HistogramVec::new(durations.buckets(BUCKETS.to_vec()), &["route"])),
+            durations: request_durations(registry),
             decisions: counters(
                 "scopegate_decisions_total",
                 "Decisions by route and reason; enforced=\"false\" where a route only reports.",
@@ -61,45 +61,40 @@ impl Families {
                 "Replies on routes with `session_token`, by whether a token was put in, or why not.",
                 &["route", "result"],
             ),
-            rate_limited: counters("scopegate_rate_limited_total", "Requests refused by a limit.", &["limit"]),
-            key_expiry: register(
-                registry,
-                GaugeVec::new(
-                    Opts::new("scopegate_key_expiry_timestamp_seconds", "When a retired key ends."),
-                    &["kid"],
-                ),
+            rate_limited: counters(
+                "scopegate_rate_limited_total",
+                "Requests and connections refused by a limit.",
+                &["limit"],
             ),
+            key_expiry: gauges("scopegate_key_expiry_timestamp_seconds", "When a retired key ends.", &["kid"]),
             jwks_fetches: counters(
                 "scopegate_jwks_fetches_total",
                 "Fetches of another issuer's keys, by result.",
                 &["issuer", "result"],
             ),
-            jwks_last_success: register(
-                registry,
-                GaugeVec::new(
-                    Opts::new(
-                        "scopegate_jwks_last_success_timestamp_seconds",
-                        "When another issuer's keys were fetched last; 0 is never.",
-                    ),
-                    &["issuer"],
-                ),
+            jwks_last_success: gauges(
+                "scopegate_jwks_last_success_timestamp_seconds",
+                "When another issuer's keys were fetched last; 0 is never.",
+                &["issuer"],
             ),
-            cache_entries: register(registry, IntGauge::new("scopegate_token_cache_entries", "Verified tokens kept.")),
-            cache_evictions: register(
-                registry,
-                IntCounter::new("scopegate_token_cache_evictions_total", "Verified tokens pushed out by others."),
-            ),
-            in_flight: register(registry, IntGauge::new("scopegate_in_flight_requests", "Requests being served.")),
-            store_up: register(
-                registry,
-                IntGauge::new("scopegate_store_up", "Whether the store could be read and written when last tried."),
-            ),
-            access_log_dropped: register(
-                registry,
-                IntCounter::new("scopegate_access_log_dropped_total", "Access log lines that the sink did not take."),
+            cache_entries: gauge("scopegate_token_cache_entries", "Verified tokens kept."),
+            cache_evictions: counter("scopegate_token_cache_evictions_total", "Verified tokens pushed out by others."),
+            in_flight: gauge("scopegate_in_flight_requests", "Requests being served."),
+            connections: gauge("scopegate_open_connections", "Connections that clients have open."),
+            store_up: gauge("scopegate_store_up", "Whether the store could be read and written when last tried."),
+            access_log_dropped: counter(
+                "scopegate_access_log_dropped_total",
+                "Access log lines that the sink did not take.",
             ),
         }
     }
+}
+
+fn request_durations(registry: &Registry) -> HistogramVec {
+    let (name, help) =
+        ("scopegate_request_duration_seconds", "From the end of a request's head to the end of its reply.");
+    let options = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
+    register(registry, HistogramVec::new(options, &["route"]))
 }
 
 fn build_info(registry: &Registry) {

@@ -10,7 +10,7 @@ use self::{
     families::{Families, register},
     upstream::UpstreamSeries,
 };
-use super::{Decision, Outcome, Subject};
+use super::{Decision, Limit, Outcome, Subject};
 use crate::{
     cache::Lookup,
     domain::{ALL_REASONS, APPLICATION_SESSION, IssuerId, Reason, Timestamp},
@@ -53,6 +53,8 @@ pub struct Readings<'r> {
     pub cache_evictions: u64,
     /// Requests being served.
     pub in_flight: usize,
+    /// Connections that clients have open.
+    pub connections: usize,
     /// Access log lines lost since the start.
     pub access_log_dropped: u64,
     /// Whether the store can be read and written.
@@ -109,6 +111,9 @@ impl Metrics {
         );
         // Our own first, then the others by their place; last those that nobody believes.
         let issuers = std::iter::once("own").chain(names.issuers.iter().map(String::as_str)).chain(["unknown"]);
+        for limit in Limit::ALL {
+            families.rate_limited.with_label_values(&[limit.name()]);
+        }
         for scope in &names.scopes {
             families.issued.with_label_values(&[scope]);
         }
@@ -185,19 +190,14 @@ impl Metrics {
         self.token_requests[place.expect("ALL holds every result")].inc();
     }
 
-    /// Counts one request refused because its client, or its address, failed to authenticate too often.
-    pub fn count_failure_limit(&self) {
-        self.families.rate_limited.with_label_values(&["token_failures"]).inc();
+    /// Counts one request or connection refused because a limit is used up.
+    pub fn count_limited(&self, limit: Limit) {
+        self.families.rate_limited.with_label_values(&[limit.name()]).inc();
     }
 
     /// Counts one token issued with these scopes, names of the catalogue separated by spaces.
     pub fn count_issued(&self, scope: &str) {
         scope.split(' ').for_each(|name| self.families.issued.with_label_values(&[name]).inc());
-    }
-
-    /// Counts one request refused because too many are in flight.
-    pub fn count_overload(&self) {
-        self.families.rate_limited.with_label_values(&["in_flight"]).inc();
     }
 
     /// Counts one request that is tried once more, on another server or another connection.
@@ -225,6 +225,7 @@ impl Metrics {
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.families.cache_entries.set(signed(readings.cache_entries));
         self.families.in_flight.set(signed(readings.in_flight as u64));
+        self.families.connections.set(signed(readings.connections as u64));
         let evictions = &self.families.cache_evictions;
         evictions.inc_by(readings.cache_evictions.saturating_sub(evictions.get()));
         let dropped = &self.families.access_log_dropped;

@@ -11,10 +11,8 @@ use std::{
 use http::HeaderMap;
 use scopegate::{
     domain::{Catalogue, ClientId, ClientSecret, CustomerId, HashingKey, SecretHash, SecretVerifier, Timestamp},
-    issuer::{
-        Authentication, Client, ClientRequest, Directory, FailureLimits, Introspects, Issuer, Rate, Reply, Secret,
-        Settings,
-    },
+    issuer::{Authentication, Client, ClientRequest, Directory, Introspects, Issuer, Rates, Reply, Secret, Settings},
+    limit::Rate,
     token::{Algorithm, PrivateKey, SigningKey},
 };
 
@@ -38,9 +36,14 @@ static ENDPOINT: LazyLock<Endpoint> = LazyLock::new(|| {
         authentication: Authentication::Basic,
     };
     // So many failures in a second that none ever counts.
-    let unlimited = Rate { count: u32::MAX, period: Duration::from_secs(1) };
-    let failures = FailureLimits::new(unlimited, unlimited, start);
-    Endpoint { issuer: Issuer::new(settings, Arc::new(Catalogue::default()), failures, directory()), start }
+    let unlimited = Rate::new(u32::MAX, Duration::from_secs(1));
+    let rates = Rates {
+        failures_per_client: unlimited,
+        failures_per_address: unlimited,
+        requests_per_client: None,
+        requests_per_address: None,
+    };
+    Endpoint { issuer: Issuer::new(settings, Arc::new(Catalogue::default()), rates, directory(), start), start }
 });
 
 fn directory() -> Directory {

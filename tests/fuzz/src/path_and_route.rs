@@ -93,6 +93,8 @@ fn route((place, text): (usize, &&str)) -> Option<(MethodPattern, PathPattern, R
         application: ApplicationPlaces::default(),
         token: TokenForwarding::Remove,
         mint: None,
+        cors: None,
+        rate: None,
         repetition: Repetition::ByMethod,
         upstream: UpstreamId::new(0),
     };

@@ -42,6 +42,8 @@ pub struct Config {
     pub client: Option<&'static str>,
     /// Environment of the gateway process.
     pub environment: Vec<(String, String)>,
+    /// How many file descriptors the gateway process may have; none: as many as this one.
+    pub descriptors: Option<u32>,
     /// Replaces everything but the listeners' addresses.
     pub whole: Option<String>,
 }
@@ -65,6 +67,7 @@ impl Default for Config {
             store_key: "file:gateway.key".to_owned(),
             client: Some("application application.read application.session"),
             environment: Vec::new(),
+            descriptors: None,
             whole: None,
         }
     }

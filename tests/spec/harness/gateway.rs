@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
-    APP, CUSTOMER, Config, Connection, REDIRECT, Reply, Request, Upstream, WORKFLOW, basic, form_urlencode,
+    APP, CUSTOMER, Config, Connection, Process, REDIRECT, Reply, Request, Upstream, WORKFLOW, basic, form_urlencode,
     free_address, within,
 };
 
@@ -73,6 +73,7 @@ pub struct Gateway {
     pub upstreams: Vec<Upstream>,
     pub(super) owner: Option<Client>,
     pub environment: Vec<(String, String)>,
+    descriptors: Option<u32>,
     /// Keeps the ports of a gateway that was killed from everybody else on this machine.
     reserved: Vec<socket2::Socket>,
 }
@@ -106,9 +107,10 @@ impl Gateway {
             fs::write(folder.path().join(name), content).unwrap();
         }
         let owner = config.client.map(|scope| add_client(folder.path(), scope, &[]));
-        let child = spawn(folder.path(), &config.environment);
-        let environment = config.environment;
-        let mut gateway = Self { child, folder, public, admin, upstreams, owner, environment, reserved: Vec::new() };
+        let child = spawn(folder.path(), &config.environment, config.descriptors);
+        let Config { environment, descriptors, .. } = config;
+        let reserved = Vec::new();
+        let mut gateway = Self { child, folder, public, admin, upstreams, owner, environment, descriptors, reserved };
         gateway.wait_until_ready()?;
         Ok(gateway)
     }
@@ -125,7 +127,7 @@ impl Gateway {
     /// Starts the process again on the same file, folder and ports, without waiting for it. Its log goes on.
     pub fn launch(&mut self) {
         self.kill();
-        self.child = spawn(self.folder(), &self.environment);
+        self.child = spawn(self.folder(), &self.environment, self.descriptors);
     }
 
     /// Starts the process again and returns how long it took to become ready.
@@ -167,6 +169,10 @@ impl Gateway {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    pub fn process(&self) -> Process {
+        Process(self.child.id())
     }
 
     pub fn upstream(&self) -> &Upstream {
@@ -343,10 +349,18 @@ fn reserve(address: SocketAddr) -> socket2::Socket {
     socket
 }
 
-fn spawn(folder: &Path, environment: &[(String, String)]) -> Child {
+fn spawn(folder: &Path, environment: &[(String, String)], descriptors: Option<u32>) -> Child {
     let file = |name: &str| OpenOptions::new().create(true).append(true).open(folder.join(name)).unwrap();
     let hosts = environment.iter().find(|(name, _)| name == HOSTS_FILE).map(|(_, path)| path.as_str());
-    under_hosts(hosts)
+    let mut command = match descriptors {
+        Some(most) => {
+            let mut command = Command::new("prlimit");
+            command.args([&format!("--nofile={most}:{most}"), env!("CARGO_BIN_EXE_scopegate")]);
+            command
+        }
+        None => under_hosts(hosts),
+    };
+    command
         .args(["run", "-c"])
         .arg(folder.join("gateway.yaml"))
         .envs(environment.iter().cloned())

@@ -1,6 +1,7 @@
 //! One gateway, one recording upstream and one raw client per test. Nothing is shared between tests: each has its own
 //! ports, folder, store and processes, and all of them end with it.
 
+mod browser;
 mod config;
 mod forge;
 mod gateway;
@@ -12,6 +13,7 @@ mod mount;
 mod nodes;
 #[path = "../../common/postgres.rs"]
 mod postgres;
+mod process;
 mod reply;
 mod request;
 mod servers;
@@ -24,6 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use browser::{PageServer, chromium_is_here};
 pub use config::Config;
 pub use forge::{Forge, b64, b64_standard};
 pub use gateway::{Client, Gateway, HOSTS_FILE, Output, command, may_have_hosts, run};
@@ -34,6 +37,7 @@ pub use load::{Sender, meanwhile, under_load};
 pub use mount::Mounted;
 pub use nodes::Nodes;
 pub use postgres::Cluster;
+pub use process::Process;
 pub use reply::Reply;
 pub use request::{Request, basic, form_urlencode, percent_encode_all};
 pub use servers::{BlackHole, H2Server, Scripted, server_config};
