@@ -159,11 +159,13 @@ fn forge(algorithm: JwsAlgorithm, header: &Value, claims: &Value) -> String {
     format!("{signed}.{mac}")
 }
 
-fn accepted_by_us(token: &str, algorithm: JwsAlgorithm, now: Timestamp) -> bool {
+fn accepted_by_us(token: &str, algorithm: JwsAlgorithm) -> bool {
     let expected = Expectations::own("api".to_owned(), 30, Arc::new(Catalogue::default()));
     let key = VerifyingKey::shared(algorithm, &SECRET).unwrap();
     // Whose token it is, is asked before its keys are looked for.
     let named = |token: &Unverified<'_>| token.issuer() == "https://issuer.example";
+    // The library reads the clock too, just afterwards: a pause of the machine must not tell the two apart.
+    let now = Timestamp::now();
     Unverified::parse(token.as_bytes()).is_ok_and(|token| named(&token) && token.verify(&key, &expected, now).is_ok())
 }
 
@@ -220,6 +222,7 @@ fn odd(now: u64) -> impl Strategy<Value = Value> {
     prop_oneof![sound, unsound]
 }
 
+/// What the times of tokens are counted from.
 static NOW: LazyLock<Timestamp> = LazyLock::new(Timestamp::now);
 
 #[test]
@@ -227,7 +230,7 @@ fn a_sound_token_is_accepted_by_both() {
     for algorithm in OF_HMAC {
         let (header, claims) = sound(algorithm);
         let token = forge(algorithm, &header, &claims);
-        assert!(accepted_by_us(&token, algorithm, *NOW));
+        assert!(accepted_by_us(&token, algorithm));
         assert_eq!(accepted_by_library(&token, algorithm), Ok(()));
     }
 }
@@ -264,7 +267,7 @@ proptest! {
             claims.as_object_mut().unwrap().remove(name);
         }
         let token = forge(algorithm, &header, &claims);
-        if accepted_by_us(&token, algorithm, *NOW) {
+        if accepted_by_us(&token, algorithm) {
             let theirs = accepted_by_library(&token, algorithm);
             prop_assert!(theirs.is_ok(), "{} {}: {:?}", header, claims, theirs);
         }

@@ -1,12 +1,9 @@
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use scopegate::{
-    domain::Timestamp,
-    token::{Algorithm, PrivateKey},
-};
+use scopegate::token::{Algorithm, PrivateKey};
 use serde_json::{Map, Value, json};
 
-use crate::harness::{CUSTOMER, Forge, Gateway, b64, b64_standard, stolen_key};
+use crate::harness::{Forge, Gateway, Issuer, b64, b64_standard, claims_of, stolen_key};
 
 /// What tokens are forged from: the key of an issuer that is believed, an attacker's, and the claims of a genuine token.
 pub struct Material {
@@ -18,17 +15,13 @@ pub struct Material {
 }
 
 impl Material {
-    /// Of another issuer, and its key set.
-    pub fn of_issuer(issuer: &str, algorithm: Algorithm, trap: &str) -> (Self, String) {
+    /// Of another issuer, which publishes its key from now on.
+    pub fn of_issuer(issuer: &Issuer, algorithm: Algorithm, trap: &str) -> Self {
         let own = Forge::new(&PrivateKey::generate(algorithm));
-        let key_set = format!(r#"{{"keys":[{}]}}"#, own.jwk());
-        let now = Timestamp::now().seconds();
-        let claims = json!({
-            "iss": issuer, "aud": "applications-api", "sub": "client-elsewhere", "client_id": "client-elsewhere",
-            "customer_id": CUSTOMER, "scope": "application", "iat": now, "exp": now + 3600, "jti": "elsewhere-1",
-        });
-        let Value::Object(claims) = claims else { unreachable!("claims are an object") };
-        (Self { own, claims, now, trap: trap.to_owned() }, key_set)
+        issuer.publish(&[&own]);
+        let Value::Object(claims) = claims_of(&issuer.name, json!({})) else { unreachable!("claims are an object") };
+        let now = claims["iat"].as_u64().unwrap();
+        Self { own, claims, now, trap: trap.to_owned() }
     }
 
     /// Of the gateway itself.

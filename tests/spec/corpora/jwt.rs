@@ -8,7 +8,7 @@ use scopegate::token::Algorithm;
 use serde_json::Value;
 
 use super::{alternatives, catalogue::Material, judge, read, rows, text};
-use crate::harness::{Answer, Gateway, Request, Upstream};
+use crate::harness::{Gateway, Issuer, Request, Upstream};
 
 #[test]
 fn every_row_of_jwt_holds_for_es256() {
@@ -55,28 +55,24 @@ fn every_row_holds(algorithm: &'static str) {
 fn every_row_holds_for_a_trusted_issuer(algorithm: Algorithm) {
     let Some(rows) = rows_of(algorithm.name()) else { return };
     let (trap, fetches) = listen();
-    let elsewhere = Upstream::start();
-    let issuer = format!("http://{}", elsewhere.address);
-    let (material, key_set) = Material::of_issuer(&issuer, algorithm, &trap);
-    elsewhere.always(Answer::json(&key_set));
+    let server = Upstream::start();
+    // Its name leads to its server, so that whoever looks there for more is seen.
+    let issuer = Issuer { name: format!("http://{}", server.address), server };
+    let material = Material::of_issuer(&issuer, algorithm, &trap);
     let begin = Instant::now();
-    let gateway = Gateway::start(|config| {
-        config.section(&format!(
-            "trust:\n  - {{issuer: \"{issuer}\", key_set: \"{issuer}/jwks.json\", algorithms: [{algorithm}], audience: applications-api}}"
-        ));
-    });
+    let gateway = Gateway::start(|config| issuer.trusted_by(config, "audience: applications-api"));
     let genuine = Request::get("/v1/any/x").bearer(&material.genuine());
     gateway.send(&genuine).assert_status(200);
     judge_rows(&rows, &gateway, &material);
     gateway.send(&genuine).assert_status(200);
     assert_eq!(fetches.load(Ordering::SeqCst), 0, "the gateway fetched what a token pointed to");
-    let asked = elsewhere.requests();
+    let asked = issuer.server.requests();
     let other: Vec<_> = asked.iter().filter(|asked| asked.method != "GET" || asked.target != "/jwks.json").collect();
     assert!(other.is_empty(), "{other:#?}");
     // One before it served, and for unknown keys one in ten seconds.
     let most = 2 + usize::try_from(begin.elapsed().as_secs() / 10).unwrap();
     assert!((1..=most).contains(&asked.len()), "{} fetches, at most {most} are due", asked.len());
-    assert!(elsewhere.connections() <= asked.len(), "{} connections", elsewhere.connections());
+    assert!(issuer.server.connections() <= asked.len(), "{} connections", issuer.server.connections());
     assert!(!gateway.log().contains("panicked at"), "{}", gateway.log());
 }
 
