@@ -138,7 +138,14 @@ impl Gateway {
     }
 
     /// Notes that an exchange broke off. Whether the request may be sent once more, on a connection of its own.
-    pub(super) fn broke_off(&self, session: &Session, error: &Error, ctx: &mut RequestContext, reuse: Reuse) -> Retry {
+    pub(super) fn broke_off(
+        &self,
+        session: &Session,
+        peer: &HttpPeer,
+        error: &Error,
+        ctx: &mut RequestContext,
+        reuse: Reuse,
+    ) -> Retry {
         let Ok(admitted) = ctx.progress.admitted() else { return Retry::No };
         let (group, exchange) = (admitted.route.upstream, &mut ctx.exchange);
         if *error.esource() != ErrorSource::Upstream || exchange.reply == Reply::Head {
@@ -148,11 +155,13 @@ impl Gateway {
             Repetition::Harmless => true,
             Repetition::ByMethod => session.req_header().method.is_idempotent(),
         };
-        let harmless = exchange.sent == Sent::Part && *error.etype() == WriteError;
+        // In HTTP/2 the head is handed over whole, and an error tells nothing of how far it came.
+        let http1 = peer.options.alpn.get_max_http_version() == 1;
+        let cut = http1 && exchange.sent == Sent::Part && *error.etype() == WriteError;
         let stale = reuse == Reuse::Pooled && matches!(error.etype(), ConnectionClosed | ReadError | WriteError);
         let whole = !session.as_ref().retry_buffer_truncated() && exchange.connection == Connection::Any;
-        let harmless = harmless || was_not_begun(error);
-        let again = whole && (harmless || may_repeat && (stale || is_on_its_way_out(error)));
+        let not_begun = cut || was_not_begun(error);
+        let again = whole && (not_begun || may_repeat && (stale || is_on_its_way_out(error)));
         if again && exchange.check_time().is_ok() {
             exchange.connection = Connection::Fresh;
             return self.counted(group, true);

@@ -199,13 +199,13 @@ impl ProxyHttp for Gateway {
 
     fn error_while_proxy(
         &self,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         session: &mut Session,
         mut error: Box<Error>,
         ctx: &mut RequestContext,
         reused: bool,
     ) -> Box<Error> {
-        error.set_retry(self.broke_off(session, &error, ctx, reused.into()) == Retry::Yes);
+        error.set_retry(self.broke_off(session, peer, &error, ctx, reused.into()) == Retry::Yes);
         error
     }
 
