@@ -134,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn a_part_of_another_vector_is_accepted_by_both_or_by_none(
+    fn no_part_of_another_vector_is_accepted_by_us_alone(
         [one, other] in any::<[prop::sample::Index; 2]>(),
         part in 0_usize..3,
     ) {
