@@ -3,6 +3,7 @@
 mod algorithm;
 mod bearer;
 mod claims;
+mod ed25519;
 mod introspection;
 mod issue;
 mod json;

@@ -14,6 +14,7 @@ use aws_lc_rs::{
 
 use super::{
     JwsAlgorithm,
+    ed25519::has_small_order,
     rsa::{RsaPublicKey, RsaWeakness},
 };
 use crate::domain::{KeyFingerprint, KeyId, random_bytes};
@@ -45,6 +46,9 @@ pub enum VerifyingKeyError {
     /// An RSA key that nobody should rely on.
     #[error(transparent)]
     Weak(#[from] RsaWeakness),
+    /// An Ed25519 key for which anybody can sign.
+    #[error("is a point of small order, for which anybody can sign")]
+    SmallOrder,
     /// A shared secret shorter than the hash (RFC 7518 section 3.2).
     #[error("is too short for {algorithm}: {bytes} bytes, {least} are needed")]
     Short {
@@ -79,6 +83,9 @@ impl VerifyingKey {
         // aws-lc would take other encodings too; one key has one form here.
         if bytes.len() != length {
             return Err(refused);
+        }
+        if algorithm == JwsAlgorithm::EdDsa && has_small_order(bytes) {
+            return Err(VerifyingKeyError::SmallOrder);
         }
         let parsed = ParsedPublicKey::new(parameters, bytes).map_err(|_| refused)?;
         Ok(Self::new(algorithm, Check::Public(Arc::new(parsed)), bytes))

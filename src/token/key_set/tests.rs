@@ -115,6 +115,10 @@ fn a_set_with_anything_wrong_in_it_is_refused_whole() {
             KeySetError::Key(1, VerifyingKeyError::NoKey(JwsAlgorithm::EdDsa)),
         ),
         (
+            changed(Algorithm::EdDsa, serde_json::json!({"x": URL_SAFE_NO_PAD.encode([0; 32]), "kid": "other"})),
+            KeySetError::Key(1, VerifyingKeyError::SmallOrder),
+        ),
+        (
             changed(Algorithm::Rs256, serde_json::json!({"n": short(128)})),
             KeySetError::Key(1, VerifyingKeyError::Weak(RsaWeakness::Size(1024))),
         ),
