@@ -234,7 +234,7 @@ fn next_server(criterion: &mut Criterion) {
                 let client = || client_number(black_box(b"OzhHovnR57fCek5Ix4Ckub3c"));
                 let lease = upstreams.pick(group, now, &Tried::default(), client).expect("all are well");
                 upstreams.answered(group, &lease, || now);
-                lease.peer(Connection::Any)
+                upstreams.peer(group, &lease, Connection::Any)
             });
         });
     }

@@ -114,7 +114,7 @@ impl Gateway {
         let Some(lease) = self.upstreams.pick(group, now, &exchange.tried, client) else {
             return Err(nobody_left(exchange));
         };
-        let mut peer = lease.peer(exchange.connection);
+        let mut peer = self.upstreams.peer(group, &lease, exchange.connection);
         exchange.begin_try(&mut peer, self.upstreams.longest_exchange(group), now)?;
         exchange.lease = Some(lease);
         Ok(peer)
@@ -127,7 +127,7 @@ impl Gateway {
         let (group, exchange) = (admitted.route.upstream, &mut ctx.exchange);
         self.metrics.count_connect_failure(group);
         if let Some(lease) = exchange.lease.take() {
-            exchange.tried.add(&lease);
+            self.upstreams.give_up(group, &lease, &mut exchange.tried);
             // A gateway without a file descriptor to spare says nothing about its servers.
             if *error.etype() != InternalError {
                 self.upstreams.failed(group, &lease, now());
@@ -188,7 +188,7 @@ impl Gateway {
         let Some(lease) = &exchange.lease else { return Ok(()) };
         self.upstreams.answered(group, lease, now);
         if let Some(seconds) = reply.headers.get("keep-alive").and_then(kept_for) {
-            lease.keeps_idle_for(seconds);
+            self.upstreams.keeps_idle_for(group, lease, seconds);
         }
         Ok(())
     }

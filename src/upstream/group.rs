@@ -9,7 +9,7 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 
 use super::{
-    GroupReading, ServerReading,
+    GroupReading, Lease, ServerReading,
     balance::{Choice, Search, hash},
     peer::{Location, PeerMaker},
     server::{BreakerPolicy, Counting, Endpoint, Policy},
@@ -27,6 +27,8 @@ pub(super) struct Group {
     /// Look-ups of host names that found nothing.
     pub(super) failed_lookups: AtomicU64,
     members: Members,
+    /// The endpoint of a group that never has another, if nobody counts its requests: nothing is to be chosen.
+    lone: Option<Arc<Endpoint>>,
     next: AtomicU64,
     policy: Policy,
     peers: PeerMaker,
@@ -65,8 +67,11 @@ impl Group {
         let ejections = plan.servers.iter().map(|_| AtomicU64::new(0)).collect();
         let (next, failed_lookups) = (AtomicU64::new(0), AtomicU64::new(0));
         let members = Members::Fixed(Table::new(Vec::new()));
-        let mut group = Self { plan, ejections, failed_lookups, members, next, policy, peers };
+        let mut group = Self { plan, ejections, failed_lookups, members, lone: None, next, policy, peers };
         let table = Table::new(placed(&locations).map(|(server, at)| Arc::new(group.endpoint(server, at))).collect());
+        if let ([only], false, Counting::Off) = (&*table.endpoints, named, policy.counting) {
+            group.lone = Some(Arc::clone(only));
+        }
         group.members = if named { Members::Changing(ArcSwap::from_pointee(table)) } else { Members::Fixed(table) };
         group
     }
@@ -79,17 +84,20 @@ impl Group {
     }
 
     /// The endpoint for one more request: the best of those that work, or one that was ejected if no other is left.
-    /// A place at it is taken, to be left by [`Endpoint::leave`].
+    /// A place at it is taken, which the lease leaves.
     pub(super) fn pick(
         &self,
         now: impl FnOnce() -> Ticks,
         tried: &[Arc<Endpoint>],
         client: impl FnOnce() -> u64,
-    ) -> Option<Arc<Endpoint>> {
+    ) -> Option<Lease> {
+        if let Some(lone) = &self.lone {
+            return (tried.is_empty() && lone.is_healthy()).then_some(Lease { endpoint: None });
+        }
         let table = self.current();
         if let [only] = &*table.endpoints {
             let free = tried.is_empty() && only.may_serve() && only.enter();
-            return free.then(|| Arc::clone(only));
+            return free.then(|| Lease { endpoint: Some(Arc::clone(only)) });
         }
         let (now, number) = (now(), self.next.fetch_add(1, Relaxed));
         let client = if self.plan.balance == Balance::ClientHash { client() } else { 0 };
@@ -101,13 +109,24 @@ impl Group {
                 Balance::ClientHash => search.client_hash(client),
             }
         };
-        find(Choice::Proven).or_else(|| find(Choice::Any)).cloned()
+        let found = find(Choice::Proven).or_else(|| find(Choice::Any))?;
+        Some(Lease { endpoint: Some(Arc::clone(found)) })
+    }
+
+    /// The endpoint that a lease of this group is on.
+    pub(super) fn endpoint_of<'l>(&'l self, lease: &'l Lease) -> &'l Arc<Endpoint> {
+        lease.endpoint.as_ref().or(self.lone.as_ref()).expect("a lease without an endpoint is on the only one there is")
     }
 
     /// Whether an endpoint is left that a request could be offered to.
     pub(super) fn has_other(&self, tried: &[Arc<Endpoint>]) -> bool {
         let untried = |endpoint: &&Arc<Endpoint>| !tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
         self.current().endpoints.iter().filter(untried).any(|endpoint| endpoint.may_serve())
+    }
+
+    /// What the group and the server of an endpoint are called.
+    pub(super) fn names(&self, endpoint: &Endpoint) -> (&str, &str) {
+        (&self.plan.name, &self.plan.servers[endpoint.server].text)
     }
 
     /// The endpoints of this moment.

@@ -39,7 +39,8 @@ pub struct Upstreams {
 
 /// The use of one server by one request, until it is dropped.
 pub struct Lease {
-    endpoint: Arc<Endpoint>,
+    /// None for the only one of a group, which lives as long as the group.
+    endpoint: Option<Arc<Endpoint>>,
 }
 
 /// Servers that one request was offered to in vain.
@@ -84,8 +85,7 @@ impl Upstreams {
     /// A server of the group for one request; `None` if every one of them fails its checks, is busy, or was tried.
     /// `client` tells who asks, as [`client_number`] of its name, where the group wants to know.
     pub fn pick(&self, group: UpstreamId, now: Instant, tried: &Tried, client: impl FnOnce() -> u64) -> Option<Lease> {
-        let picked = self.groups[group.place()].pick(|| self.ticks(now), &tried.0, client);
-        picked.map(|endpoint| Lease { endpoint })
+        self.groups[group.place()].pick(|| self.ticks(now), &tried.0, client)
     }
 
     /// Whether a server of the group is left that was not tried.
@@ -98,22 +98,38 @@ impl Upstreams {
         self.groups[group.place()].plan.timeouts.total
     }
 
+    /// The server as pingora connects to it.
+    pub fn peer(&self, group: UpstreamId, lease: &Lease, connection: Connection) -> Box<HttpPeer> {
+        let endpoint = self.groups[group.place()].endpoint_of(lease);
+        let mut peer = Box::new(endpoint.peer().clone());
+        if let Some(limit) = endpoint.idle_limit() {
+            peer.options.idle_timeout = peer.options.idle_timeout.map(|own| own.min(limit));
+        }
+        if connection == Connection::Fresh {
+            // Nothing is found under a key that nobody had before, and what is put there goes at once.
+            peer.group_key = !FRESH.fetch_add(1, Relaxed);
+            peer.options.idle_timeout = Some(Duration::ZERO);
+        }
+        peer
+    }
+
     /// Notes that the server answered, whatever it said.
     pub fn answered(&self, group: UpstreamId, lease: &Lease, now: impl FnOnce() -> Instant) {
-        if lease.endpoint.is_spotless() {
-            return;
-        }
-        if lease.endpoint.answered(self.ticks(now())) {
-            let (upstream, server) = self.names(group, lease);
+        let group = &self.groups[group.place()];
+        let endpoint = group.endpoint_of(lease);
+        if !endpoint.is_spotless() && endpoint.answered(self.ticks(now())) {
+            let (upstream, server) = group.names(endpoint);
             tracing::info!(upstream, server, "the server answers again");
         }
     }
 
     /// Notes that the server took no connection, or broke off without a reply.
     pub fn failed(&self, group: UpstreamId, lease: &Lease, now: Instant) {
-        if lease.endpoint.failed(self.ticks(now)) {
-            self.groups[group.place()].ejections[lease.endpoint.server].fetch_add(1, Relaxed);
-            let (upstream, server) = self.names(group, lease);
+        let group = &self.groups[group.place()];
+        let endpoint = group.endpoint_of(lease);
+        if endpoint.failed(self.ticks(now)) {
+            group.ejections[endpoint.server].fetch_add(1, Relaxed);
+            let (upstream, server) = group.names(endpoint);
             tracing::warn!(
                 upstream,
                 server,
@@ -122,15 +138,20 @@ impl Upstreams {
         }
     }
 
+    /// Notes for how many seconds the server keeps an idle connection, by its own account.
+    pub fn keeps_idle_for(&self, group: UpstreamId, lease: &Lease, seconds: u32) {
+        self.groups[group.place()].endpoint_of(lease).keeps_idle_for(seconds);
+    }
+
+    /// Gives the server up for this request.
+    pub fn give_up(&self, group: UpstreamId, lease: &Lease, tried: &mut Tried) {
+        tried.0.push(Arc::clone(self.groups[group.place()].endpoint_of(lease)));
+    }
+
     /// How every group does, in the order of the configuration.
     pub fn readings(&self) -> Vec<GroupReading> {
         let now = self.ticks_now();
         self.groups.iter().map(|group| group.reading(now)).collect()
-    }
-
-    fn names(&self, group: UpstreamId, lease: &Lease) -> (&str, &str) {
-        let plan = &self.groups[group.place()].plan;
-        (&plan.name, &plan.servers[lease.endpoint.server].text)
     }
 
     #[expect(clippy::disallowed_methods, reason = "whoever looks after servers goes by the clock that never jumps")]
@@ -143,39 +164,15 @@ impl Upstreams {
     }
 }
 
-impl Lease {
-    /// The server as pingora connects to it.
-    pub fn peer(&self, connection: Connection) -> Box<HttpPeer> {
-        let mut peer = Box::new(self.endpoint.peer().clone());
-        if let Some(limit) = self.endpoint.idle_limit() {
-            peer.options.idle_timeout = peer.options.idle_timeout.map(|own| own.min(limit));
-        }
-        if connection == Connection::Fresh {
-            // Nothing is found under a key that nobody had before, and what is put there goes at once.
-            peer.group_key = !FRESH.fetch_add(1, Relaxed);
-            peer.options.idle_timeout = Some(Duration::ZERO);
-        }
-        peer
-    }
-
-    /// Notes for how many seconds the server keeps an idle connection, by its own account.
-    pub fn keeps_idle_for(&self, seconds: u32) {
-        self.endpoint.keeps_idle_for(seconds);
-    }
-}
-
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.endpoint.leave();
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.leave();
+        }
     }
 }
 
 impl Tried {
-    /// Adds the server of a lease.
-    pub fn add(&mut self, lease: &Lease) {
-        self.0.push(Arc::clone(&lease.endpoint));
-    }
-
     /// How many servers were tried.
     pub const fn len(&self) -> usize {
         self.0.len()

@@ -36,12 +36,21 @@ impl Fixture {
         Self { upstreams: Upstreams::new(config.upstreams, began), began }
     }
 
-    fn at(&self, seconds: f64) -> Instant {
+    fn moment(&self, seconds: f64) -> Instant {
         self.began + Duration::from_secs_f64(seconds)
     }
 
     fn pick_at(&self, seconds: f64, client: u64) -> Option<Lease> {
-        self.upstreams.pick(GROUP, self.at(seconds), &Tried::default(), || client)
+        self.upstreams.pick(GROUP, self.moment(seconds), &Tried::default(), || client)
+    }
+
+    /// The place of the server that a lease is on.
+    fn server(&self, lease: &Lease) -> usize {
+        self.upstreams.groups[0].endpoint_of(lease).server
+    }
+
+    fn location(&self, lease: &Lease) -> peer::Location {
+        self.upstreams.groups[0].endpoint_of(lease).location.clone()
     }
 
     fn pick(&self) -> Lease {
@@ -52,7 +61,7 @@ impl Fixture {
     fn shares(&self, seconds: f64, count: u64) -> Vec<u64> {
         let mut shares = vec![0; self.upstreams.groups[0].endpoints().len()];
         for client in 0..count {
-            shares[self.pick_at(seconds, client_number(&client.to_be_bytes())).expect("a server").endpoint.server] += 1;
+            shares[self.server(&self.pick_at(seconds, client_number(&client.to_be_bytes())).expect("a server"))] += 1;
         }
         shares
     }
@@ -62,20 +71,20 @@ impl Fixture {
     }
 
     fn fail(&self, server: usize, times: usize, seconds: f64) {
-        let lease = Lease { endpoint: self.endpoint(server) };
-        (0..times).for_each(|_| self.upstreams.failed(GROUP, &lease, self.at(seconds)));
+        let lease = Lease { endpoint: Some(self.endpoint(server)) };
+        (0..times).for_each(|_| self.upstreams.failed(GROUP, &lease, self.moment(seconds)));
         std::mem::forget(lease); // its place was never taken
     }
 
     fn answer(&self, server: usize, seconds: f64) {
-        let lease = Lease { endpoint: self.endpoint(server) };
-        self.upstreams.answered(GROUP, &lease, || self.at(seconds));
+        let lease = Lease { endpoint: Some(self.endpoint(server)) };
+        self.upstreams.answered(GROUP, &lease, || self.moment(seconds));
         std::mem::forget(lease);
     }
 
     fn check(&self, server: usize, found: Found, seconds: f64) {
         const AT_ONCE: Rounds = Rounds { healthy_after: 1, unhealthy_after: 1 };
-        self.endpoint(server).checked(found, AT_ONCE, Ticks::of(self.began, self.at(seconds)));
+        self.endpoint(server).checked(found, AT_ONCE, Ticks::of(self.began, self.moment(seconds)));
     }
 
     fn up(&self) -> Vec<bool> {
@@ -131,7 +140,7 @@ fn a_server_that_was_tried_is_not_picked_again() {
         let mut tried = Tried::default();
         for left in (0..3).rev() {
             let lease = group.upstreams.pick(GROUP, group.began, &tried, || 7).unwrap();
-            tried.add(&lease);
+            group.upstreams.give_up(GROUP, &lease, &mut tried);
             assert_eq!(group.upstreams.has_other(GROUP, &tried), left > 0, "{balance}");
         }
         assert!(group.upstreams.pick(GROUP, group.began, &tried, || 7).is_none());
@@ -143,13 +152,13 @@ fn a_server_that_was_tried_is_not_picked_again() {
 fn least_connections_goes_by_requests_in_flight_for_the_weight() {
     let group = Fixture::new(&[1, 3], ", balance: least_connections");
     let held: Vec<Lease> = (0..8).map(|_| group.pick()).collect();
-    let of = |server: usize| held.iter().filter(|lease| lease.endpoint.server == server).count();
+    let of = |server: usize| held.iter().filter(|lease| group.server(lease) == server).count();
     assert_eq!([of(0), of(1)], [2, 6]);
     drop(held);
     let slow = group.pick();
     let mut busy = 0;
-    (0..10).for_each(|_| busy += usize::from(group.pick().endpoint.server == slow.endpoint.server));
-    assert!(busy <= 10 * usize::from(slow.endpoint.server == 1), "{busy}");
+    (0..10).for_each(|_| busy += usize::from(group.server(&group.pick()) == group.server(&slow)));
+    assert!(busy <= 10 * usize::from(group.server(&slow) == 1), "{busy}");
 }
 
 #[test]
@@ -161,9 +170,8 @@ fn equals_take_turns_under_least_connections() {
 fn a_client_stays_with_its_server_and_few_move_when_one_leaves() {
     let group = Fixture::new(&[1, 1, 1, 2], ", balance: client_hash");
     let clients: Vec<u64> = (0..5000_u64).map(|client| client_number(&client.to_be_bytes())).collect();
-    let homes = || -> Vec<usize> {
-        clients.iter().map(|client| group.pick_at(0.0, *client).unwrap().endpoint.server).collect()
-    };
+    let homes =
+        || -> Vec<usize> { clients.iter().map(|client| group.server(&group.pick_at(0.0, *client).unwrap())).collect() };
     let before = homes();
     assert_eq!(before, homes());
     let of = |server: usize| before.iter().filter(|home| **home == server).count() as u64;
@@ -252,7 +260,7 @@ fn a_server_on_its_way_back_holds_fewer_requests() {
     group.check(0, Found::Unwell, 0.0);
     group.check(0, Found::Well, 100.0);
     let held: Vec<Lease> = (0..100).map(|_| group.pick_at(110.0, 0).unwrap()).collect();
-    assert_eq!(held.iter().filter(|lease| lease.endpoint.server == 0).count(), 25);
+    assert_eq!(held.iter().filter(|lease| group.server(lease) == 0).count(), 25);
 }
 
 #[test]
@@ -314,13 +322,13 @@ fn a_name_that_leads_elsewhere_takes_its_new_servers_and_lets_the_old_ones_finis
     assert!(group.pick_at(0.0, 0).is_none(), "both are busy");
     go_on_with(&[&second]);
     let third = group.pick();
-    assert_eq!(third.endpoint.location, second);
+    assert_eq!(group.location(&third), second);
     assert!(group.pick_at(0.0, 0).is_none(), "the fixed one has kept its request");
     drop(held);
-    assert_eq!(group.pick().endpoint.location, fixed, "the one that is gone gets no more");
+    assert_eq!(group.location(&group.pick()), fixed, "the one that is gone gets no more");
     go_on_with(&[&second, &first]);
     drop(third);
-    let seen: Vec<String> = (0..3).map(|_| group.pick().endpoint.location.to_string()).collect();
+    let seen: Vec<String> = (0..3).map(|_| group.location(&group.pick()).to_string()).collect();
     assert_eq!(seen.iter().collect::<std::collections::BTreeSet<_>>().len(), 3, "{seen:?}");
 }
 
@@ -328,14 +336,15 @@ fn a_name_that_leads_elsewhere_takes_its_new_servers_and_lets_the_old_ones_finis
 fn a_connection_is_given_up_before_the_server_gives_it_up() {
     let group = Fixture::new(&[1], ", timeouts: {idle: 60s}");
     let lease = group.pick();
-    let idle = |connection| lease.peer(connection).options.idle_timeout;
+    let idle = |connection| group.upstreams.peer(GROUP, &lease, connection).options.idle_timeout;
     assert_eq!(idle(Connection::Any), Some(Duration::from_secs(60)));
     for (said, kept) in [(5, 4), (1, 0), (75, 60)] {
-        lease.keeps_idle_for(said);
+        group.upstreams.keeps_idle_for(GROUP, &lease, said);
         assert_eq!(idle(Connection::Any), Some(Duration::from_secs(kept)), "{said}");
     }
     assert_eq!(idle(Connection::Fresh), Some(Duration::ZERO));
-    let keys = [Connection::Fresh, Connection::Fresh, Connection::Any].map(|wish| lease.peer(wish).group_key);
+    let keys = [Connection::Fresh, Connection::Fresh, Connection::Any]
+        .map(|wish| group.upstreams.peer(GROUP, &lease, wish).group_key);
     assert!(keys[0] != keys[1] && keys[0] != keys[2], "{keys:?}");
 }
 
@@ -347,7 +356,7 @@ fn groups_share_no_connections() {
     let upstreams = Upstreams::new(config.upstreams, began);
     let key = |place| {
         let lease = upstreams.pick(UpstreamId::new(place), began, &Tried::default(), || 0).unwrap();
-        lease.peer(Connection::Any).group_key
+        upstreams.peer(UpstreamId::new(place), &lease, Connection::Any).group_key
     };
     assert_ne!(key(0), key(1));
 }
