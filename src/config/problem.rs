@@ -43,12 +43,18 @@ impl Problems {
 
     /// Adds a problem at `place`.
     pub fn push(&mut self, place: Place, message: impl Into<String>) {
-        self.found.push(Problem { place: Some(place), message: message.into() });
+        self.add(Some(place), message.into());
     }
 
     /// Adds a problem of the file as a whole.
     pub fn push_whole(&mut self, message: impl Into<String>) {
-        self.found.push(Problem { place: None, message: message.into() });
+        self.add(None, message.into());
+    }
+
+    fn add(&mut self, place: Option<Place>, message: String) {
+        // A path, or an error of a library, can hold a line break or what a terminal takes for a command.
+        let message = if message.contains(char::is_control) { escaped(&message) } else { message };
+        self.found.push(Problem { place, message });
     }
 
     /// `value` if there was no problem. `None` without a problem counts as one, so that nothing passes by omission.
@@ -94,6 +100,11 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+fn escaped(text: &str) -> String {
+    let escape = |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.into() };
+    text.chars().map(escape).collect()
+}
+
 /// `text` in backticks, on one line and not much longer than a name would be.
 pub(super) fn show(text: &str) -> String {
     const LONGEST: usize = 80;
@@ -115,6 +126,13 @@ mod tests {
         problems.push_whole("everywhere");
         let problems = problems.result(Some(())).unwrap_err();
         assert_eq!(problems.to_string(), "g.yaml: everywhere\ng.yaml:9:12: earlier\ng.yaml:10:1: later");
+    }
+
+    #[test]
+    fn a_problem_is_told_on_one_line() {
+        let mut problems = Problems::new(Path::new("g.yaml"));
+        problems.push(Place { line: 1, column: 1 }, "`a\nb\u{1b}[0m\u{e9}` cannot be read");
+        assert_eq!(problems.to_string(), "g.yaml:1:1: `a\\nb\\u{1b}[0m\u{e9}` cannot be read");
     }
 
     #[test]
