@@ -83,7 +83,7 @@ macro_rules! properties {
     };
 }
 
-properties!(authorization config form head json_body jwt_verify mint path_and_route);
+properties!(authorization config form head json_body jwt_verify key_set mint path_and_route);
 
 /// Each has its target and its seeds, and no target goes without a test here.
 #[test]

@@ -9,6 +9,7 @@ pub(super) struct Node {
 
 pub(super) enum Kind {
     Object(Vec<(String, Node)>),
+    List(Vec<Node>),
     Text(String),
     Other,
 }
@@ -63,10 +64,7 @@ impl Reader<'_> {
         let start = self.at;
         let kind = match first {
             b'{' => Kind::Object(self.members()),
-            b'[' => {
-                self.items();
-                Kind::Other
-            }
+            b'[' => Kind::List(self.items()),
             b'"' => Kind::Text(self.string()),
             _ => {
                 let rest = &self.text[start..];
@@ -90,12 +88,14 @@ impl Reader<'_> {
         members
     }
 
-    fn items(&mut self) {
+    fn items(&mut self) -> Vec<Node> {
+        let mut items = Vec::new();
         while self.take() != b']' {
             if self.peek() != b']' {
-                self.value();
+                items.push(self.value());
             }
         }
+        items
     }
 
     /// The string that begins here, unescaped.

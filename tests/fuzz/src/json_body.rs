@@ -54,7 +54,7 @@ fn find_text<'n>(document: &'n Node, names: &[&str], fold: fn(&str) -> String) -
 fn is_ascii(document: Option<&Node>) -> bool {
     document.is_some_and(|node| match &node.kind {
         Kind::Object(members) => members.iter().all(|(name, value)| name.is_ascii() && is_ascii(Some(value))),
-        Kind::Text(_) | Kind::Other => true,
+        Kind::List(_) | Kind::Text(_) | Kind::Other => true,
     })
 }
 

@@ -11,6 +11,7 @@ mod head;
 mod json;
 mod json_body;
 mod jwt_verify;
+mod key_set;
 mod mint;
 mod path_and_route;
 
@@ -20,5 +21,6 @@ pub use form::form;
 pub use head::head;
 pub use json_body::json_body;
 pub use jwt_verify::jwt_verify;
+pub use key_set::key_set;
 pub use mint::mint;
 pub use path_and_route::path_and_route;
