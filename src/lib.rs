@@ -11,6 +11,7 @@
 //! | 1 | [`policy`] | may this request pass? head, path, route, scope, binding; pure |
 //! | 1 | [`token`] | what does this token say? bearer, claims, keys, verify, issue; time is an argument |
 //! | 1 | [`limit`] | who may do how much in how long a time? time is an argument, memory is fixed |
+//! | 1 | [`tls`] | certificates of listeners and clients, as files and as they are shown |
 //! | 1 | [`store`] | clients, keys, revocations and the audit log, kept across restarts and shared by all nodes |
 //! | 2 | [`config`] | `gateway.yaml`: as written, then checked, every problem with its line |
 //! | 2 | [`trust`] | which keys a token is tried against, and whether what was verified still stands |
@@ -25,8 +26,9 @@
 //!
 //! # One request with a cached token
 //!
-//! [`proxy::Gate`] reads its head within one deadline and judges the bytes ([`policy::check_head`]) → pingora parses them →
-//! `proxy::admit`: [`policy::RequestTarget`] (400 or one reading) → an endpoint of ours? ([`issuer::Endpoint`]) →
+//! [`proxy::Gate`] takes the connection ([`proxy::Listener`]: PROXY protocol, TLS, which HTTP) → it reads the head within one
+//! deadline and judges the bytes ([`policy::check_head`]), which pingora then parses; on HTTP/2 `proxy::http2` does so for each
+//! stream ([`policy::check_stream_head`]) → `proxy::admit`: [`policy::RequestTarget`] (400 or one reading) → an endpoint of ours? ([`issuer::Endpoint`]) →
 //! [`policy::RouteTable`] (404, 405 or a route) → [`token::bearer`] (absent, malformed or a token) → [`cache::TokenCache`]
 //! (hit: [`trust::Trust::recheck`] asks time, key, revocation; miss: [`trust::Trust::verify`] finds the issuer and its keys) → [`policy::grant`] (403 or a grant) → for a bound grant the
 //! body is read and [`policy::decide`] compares → [`upstream::Upstreams`] picks a server → `proxy::headers` strips and states
@@ -61,6 +63,7 @@ pub mod policy;
 pub mod proxy;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod token;
 pub mod trust;
 pub mod upstream;

@@ -25,6 +25,7 @@ const FLOORS: [(&str, u8); 17] = [
     ("policy", 1),
     ("limit", 1),
     ("token", 1),
+    ("tls", 1),
     ("store", 1),
     ("domain", 0),
     ("lib", 0),

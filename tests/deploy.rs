@@ -12,7 +12,7 @@ use std::{
 use scopegate::domain::{ALL_REASONS, Reason};
 
 /// The metric names of the contract, section 10.
-const METRICS: [&str; 27] = [
+const METRICS: [&str; 28] = [
     "scopegate_requests_total",
     "scopegate_request_duration_seconds",
     "scopegate_upstream_duration_seconds",
@@ -29,6 +29,7 @@ const METRICS: [&str; 27] = [
     "scopegate_upstream_requests_total",
     "scopegate_upstream_connect_failures_total",
     "scopegate_key_expiry_timestamp_seconds",
+    "scopegate_certificate_expiry_timestamp_seconds",
     "scopegate_jwks_last_success_timestamp_seconds",
     "scopegate_config_last_reload_success",
     "scopegate_config_last_reload_timestamp_seconds",

@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod follow;
+mod listeners;
 mod revoker;
 mod secrets;
 mod server;
@@ -10,14 +11,13 @@ mod state;
 mod store;
 mod trust;
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-};
+use std::io;
 
 pub use store::{OpenStore, key_plan, machine};
 
-use crate::{config::Config, store::StoreError, token::KeyError, trust::FetchError};
+use listeners::Opened;
+
+use crate::{config::Config, store::StoreError, tls::TlsError, token::KeyError, trust::FetchError};
 
 /// Why the gateway does not start, or a command cannot reach the store.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ pub enum AppError {
     #[error("cannot listen on {address}: {error}")]
     Listen {
         /// Where.
-        address: SocketAddr,
+        address: String,
         /// Why.
         error: io::Error,
     },
@@ -50,6 +50,9 @@ pub enum AppError {
     /// A server that is to be asked cannot be: its authorities are none.
     #[error("cannot ask other servers: {0}")]
     Outbound(#[from] FetchError),
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No runtime, no threads.
     #[error("cannot start: {0}")]
     Runtime(#[from] io::Error),
@@ -66,8 +69,7 @@ pub fn run_on(config: Config, store: OpenStore, announce: impl FnOnce() + Send +
     // The first provider installed is pingora's and reqwest's too: one crypto library everywhere. A second run finds it
     // there.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let addresses = config.listen.iter().chain([&config.admin.address]);
-    addresses.copied().try_for_each(check_address)?;
+    let listeners = Opened::new(&config)?;
     let (mut from, secrets, state) = store.first_state(&config)?;
     if state.is_without_clients() {
         tracing::warn!(
@@ -75,15 +77,10 @@ pub fn run_on(config: Config, store: OpenStore, announce: impl FnOnce() + Send +
         );
     }
     let (revoker, orders) = revoker::channel();
-    let server = server::Server::new(config, state, revoker)?;
+    let server = server::Server::new(config, listeners, state, revoker)?;
     let targets = server.targets();
     store.catch_up_on_tokens(&targets, &mut from)?;
     store.follow(targets, from, secrets, orders);
     server.follow_keys()?;
     server.run(announce)
-}
-
-/// pingora would retry for half a minute and then go on without the listener; better to know now.
-fn check_address(address: SocketAddr) -> Result<(), AppError> {
-    TcpListener::bind(address).map(drop).map_err(|error| AppError::Listen { address, error })
 }

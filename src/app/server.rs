@@ -1,26 +1,23 @@
 //! The listeners and everything behind them.
 
 use std::{
-    net::{SocketAddr, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize},
     },
-    thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use pingora::{
-    listeners::{ListenerConfig, TcpSocketOptions},
-    protocols::l4::{ext::TcpKeepalive, stream::L4BufferSettings},
     proxy::http_proxy,
     server::{RunArgs, configuration::ServerConf},
-    services::{background::background_service, listening::Service},
+    services::background::background_service,
 };
 
 use super::{
     AppError,
     descriptors::Shares,
+    listeners::{Opened, announce_when_served, service},
     revoker::StoreRevoker,
     shutdown::{FLUSH, GRACE_SECONDS, Signals},
     state::State,
@@ -34,7 +31,7 @@ use crate::{
     domain::Catalogue,
     issuer::{Authentication, Issuer, Rates, Settings},
     policy::HeadLimits,
-    proxy::{Door, Gate, GateLimits, Gateway, RequestLimits, Throttle},
+    proxy::{Door, Gate, GateLimits, Gateway, Listeners, RequestLimits, Throttle},
     store::KeyPlan,
     telemetry::{AccessLog, Metrics, Names, UpstreamNames},
     token::Expectations,
@@ -48,15 +45,10 @@ const POOL_SIZE: usize = 512;
 const ADMIN_CONNECTIONS: usize = 256;
 /// Tries that pingora makes for one request; the gateway decides about each.
 const MAX_TRIES: usize = 4;
-/// One write of a reply: header and body of most API replies leave together.
-const WRITE_BUFFER: usize = 16 * 1024;
-/// None: the gate and pingora read into buffers of their own, and one of a connection's is there while it is idle as well.
-const READ_BUFFER: usize = 0;
 
 /// The gateway, ready to listen.
 pub(super) struct Server {
-    listen: Vec<SocketAddr>,
-    admin_address: SocketAddr,
+    listeners: Opened,
     threads: usize,
     shares: Shares,
     gate: GateLimits,
@@ -89,11 +81,16 @@ impl Targets {
 }
 
 impl Server {
-    pub(super) fn new(config: Config, state: State, revoker: StoreRevoker) -> Result<Self, AppError> {
+    pub(super) fn new(
+        config: Config,
+        listeners: Opened,
+        state: State,
+        revoker: StoreRevoker,
+    ) -> Result<Self, AppError> {
         let plan = key_plan(&config);
         let Config {
-            listen,
-            admin,
+            listen: _,
+            admin: _,
             issuer,
             trust,
             store: _,
@@ -104,6 +101,7 @@ impl Server {
             catalogue,
             cache,
             limits,
+            trusted_proxies,
         } = config;
         let State { directory, standing, key_ends, settles_at: _, current_since: _ } = state;
         let pool = pool_size(&upstreams, threads);
@@ -143,12 +141,13 @@ impl Server {
             metrics,
             access_log: Arc::new(AccessLog::start(std::io::stdout())),
             in_flight: Arc::new(AtomicUsize::new(0)),
+            trusted_proxies,
         };
         let head = HeadLimits { bytes: limits.headers, lines: limits.header_count };
         let gate = GateLimits { head, head_timeout: limits.header_timeout };
         let ready = Arc::new(AtomicBool::new(false));
         let health = Arc::default();
-        Ok(Self { listen, admin_address: admin.address, threads, shares, gate, gateway, ready, plan, health })
+        Ok(Self { listeners, threads, shares, gate, gateway, ready, plan, health })
     }
 
     /// Other issuers' keys are had before the first listener opens, if they can be.
@@ -169,7 +168,7 @@ impl Server {
     }
 
     /// Listens until a signal. `announce` is called once every listener takes connections.
-    pub(super) fn run(self, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
+    pub(super) fn run(mut self, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
         let mut server =
             pingora::server::Server::new_with_opt_and_conf(None, server_conf(self.threads, self.shares.pooled));
         server.bootstrap();
@@ -191,19 +190,23 @@ impl Server {
             access_log: Arc::clone(&access_log),
             upstreams: Arc::clone(&self.gateway.upstreams),
         };
-        let addresses: Vec<_> = self.listen.iter().copied().chain([self.admin_address]).collect();
+        let addresses = self.listeners.addresses();
         let ready = Arc::clone(&self.ready);
         let (gate, shares, send_timeout) = (self.gate, self.shares, self.gateway.limits.send_timeout);
         let keeper = Keeper::of(&self.gateway.upstreams);
         let metrics = Arc::clone(&self.gateway.metrics);
-        let proxy = http_proxy(&server.configuration, self.gateway);
-        let public = Gate::new(Arc::new(proxy), gate, Arc::clone(&metrics), Arc::clone(&access_log));
+        self.listeners.keep_fresh(Arc::clone(&metrics))?;
+        let Opened { public: listeners, admin: admin_listener, .. } = self.listeners;
+        let proxy = Arc::new(http_proxy(&server.configuration, self.gateway));
+        let public = Gate::new(proxy, Listeners(listeners), gate, Arc::clone(&metrics), Arc::clone(&access_log));
         let public = Door::new(public, shares.connections, connections, Arc::clone(&metrics));
-        let admin = Gate::new(Arc::new(admin), gate, Arc::clone(&metrics), Arc::clone(&access_log));
+        let (admin, admin_listener) = (Arc::new(admin), Listeners(vec![admin_listener]));
+        let admin = Gate::new(admin, admin_listener, gate, Arc::clone(&metrics), Arc::clone(&access_log));
         let admin = Door::new(admin, shares.admin, Arc::default(), metrics);
-        let mut admin = service("admin", admin, &[self.admin_address], send_timeout);
+        let (admin_addresses, addresses_of_public) = addresses.split_last().expect("the admin listener comes last");
+        let mut admin = service("admin", admin, std::slice::from_ref(admin_addresses), send_timeout);
         admin.threads = Some(1);
-        server.add_service(service("gateway", public, &self.listen, send_timeout));
+        server.add_service(service("gateway", public, addresses_of_public, send_timeout));
         server.add_service(admin);
         if let Some(keeper) = keeper {
             server.add_service(background_service("upstreams", keeper));
@@ -215,34 +218,10 @@ impl Server {
     }
 }
 
-fn service<A>(name: &str, app: A, addresses: &[SocketAddr], send_timeout: Duration) -> Service<A> {
-    let mut service = Service::new(name.to_owned(), app);
-    for address in addresses {
-        let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
-        let listener = ListenerConfig::tcp(address.to_string()).l4_buffer(buffers);
-        service.add_listener(listener.tcp_socket_options(socket_options(send_timeout)));
-    }
-    service
-}
-
 /// The framework has one pool for all upstreams, which counts by worker threads.
 fn pool_size(upstreams: &[config::Upstream], threads: usize) -> usize {
     let connections = upstreams.iter().map(|upstream| upstream.idle_connections.unwrap_or(POOL_SIZE * threads));
     connections.sum::<usize>().div_ceil(threads)
-}
-
-/// pingora's timeout covers the parts of a reply's body, not what ends it; the system's covers whatever a client does not
-/// take, and notices one that is gone without a word.
-fn socket_options(send_timeout: Duration) -> TcpSocketOptions {
-    let mut options = TcpSocketOptions::default();
-    options.tcp_keepalive = Some(TcpKeepalive {
-        idle: Duration::from_secs(60),
-        interval: Duration::from_secs(10),
-        count: 3,
-        #[cfg(target_os = "linux")]
-        user_timeout: send_timeout,
-    });
-    options
 }
 
 fn server_conf(threads: usize, pooled: usize) -> ServerConf {
@@ -254,25 +233,6 @@ fn server_conf(threads: usize, pooled: usize) -> ServerConf {
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()
     }
-}
-
-/// Knocks at every listener until it answers, then says that the gateway is ready.
-fn announce_when_served(
-    addresses: Vec<SocketAddr>,
-    ready: Arc<AtomicBool>,
-    announce: impl FnOnce() + Send + 'static,
-) -> Result<(), AppError> {
-    let knock = move || {
-        for address in &addresses {
-            while TcpStream::connect_timeout(address, Duration::from_secs(1)).is_err() {
-                thread::sleep(Duration::from_millis(5));
-            }
-        }
-        ready.store(true, Ordering::Release);
-        announce();
-    };
-    thread::Builder::new().name("ready".to_owned()).spawn(knock)?;
-    Ok(())
 }
 
 fn settings(issuer: config::Issuer) -> Settings {

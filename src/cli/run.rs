@@ -8,7 +8,7 @@ use crate::{app, config, telemetry::log_to_stderr};
 pub(super) fn run(path: &Path) -> Result<(), Failure> {
     let config = config::load(path)?;
     log_to_stderr();
-    let listen = config.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let listen = config.listen.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>().join(", ");
     let admin = config.admin.address;
     app::run(config, move || tracing::info!(%listen, %admin, "serving"))?;
     Ok(())

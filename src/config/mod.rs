@@ -5,6 +5,7 @@
 
 mod check;
 mod cursor;
+mod listener;
 mod problem;
 mod raw;
 mod secret;
@@ -14,7 +15,6 @@ mod upstream;
 mod yaml;
 
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -23,6 +23,7 @@ use std::{
 use url::Url;
 
 pub use check::Resolve;
+pub use listener::{Admin, Http2, ListenAddress, Listener, ProxyHeader};
 pub use problem::{Place, Problem, Problems};
 pub use secret::{SecretSource, UnreadableSecret};
 pub use units::duration_of;
@@ -32,7 +33,7 @@ pub use upstream::{
 };
 
 use crate::{
-    domain::Catalogue,
+    domain::{Catalogue, Timestamp, TrustedPeers},
     limit::Rate,
     policy::{RouteTable, UpstreamId},
     store::PostgresAddress,
@@ -42,8 +43,8 @@ use crate::{
 /// A whole checked configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// Addresses of the public listener: own endpoints and the proxy.
-    pub listen: Vec<SocketAddr>,
+    /// The public listeners, at least one: own endpoints and the proxy.
+    pub listen: Vec<Listener>,
     /// The admin listener.
     pub admin: Admin,
     /// Our own issuer.
@@ -66,15 +67,8 @@ pub struct Config {
     pub cache: Cache,
     /// Bounds on what one caller may send.
     pub limits: Limits,
-}
-
-/// The admin listener.
-#[derive(Debug)]
-pub struct Admin {
-    /// Its address; a loopback one unless `token` is set.
-    pub address: SocketAddr,
-    /// What guards it beyond `/metrics`, `/livez` and `/readyz`.
-    pub token: Option<SecretSource>,
+    /// Who may say where a request came from.
+    pub trusted_proxies: TrustedPeers,
 }
 
 /// Our own issuer (RFC 8414 section 2).
@@ -265,7 +259,8 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
 /// The same with a resolver of the caller's own.
 pub fn parse_with(text: &str, path: &Path, resolve: Resolve) -> Result<Config, Problems> {
     let mut problems = Problems::new(path);
-    let surroundings = check::Surroundings { folder: path.parent().unwrap_or(Path::new("")), resolve };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let surroundings = check::Surroundings { folder, resolve, now: Timestamp::now() };
     let config = yaml::read(text, &mut problems)
         .and_then(|document| raw::Config::read(&document, &mut problems))
         .map(|raw| check::check(raw, &surroundings, &mut problems));

@@ -247,7 +247,7 @@ impl<'h> Fields<'h> {
     }
 }
 
-fn is_spelling(name: &[u8], lower: &[u8]) -> bool {
+pub(super) fn is_spelling(name: &[u8], lower: &[u8]) -> bool {
     let fold = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
     name.iter().map(fold).eq(lower.iter().copied())
 }
@@ -285,15 +285,16 @@ const fn is_token_byte(byte: u8) -> bool {
 }
 
 /// A decimal number of at most 2^53.
-fn is_length(value: &[u8]) -> bool {
+pub(super) fn is_length(value: &[u8]) -> bool {
     if value.is_empty() || value.len() > 16 || !value.iter().all(u8::is_ascii_digit) {
         return false;
     }
     value.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0')) <= MAX_CONTENT_LENGTH
 }
 
-/// `host [":" port]` (RFC 9110 section 7.2), with a host name, an IPv4 address or a bracketed IPv6 address.
-fn is_host(value: &[u8]) -> bool {
+/// Whether a value is `host [":" port]` (RFC 9110 section 7.2), with a host name, an IPv4 address or a bracketed IPv6
+/// address.
+pub fn is_host(value: &[u8]) -> bool {
     let (host, port) = match value.first() {
         Some(b'[') => match value.iter().position(|byte| *byte == b']') {
             Some(end) => (&value[1..end], &value[end + 1..]),

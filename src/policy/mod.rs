@@ -9,21 +9,25 @@ mod mint;
 mod name;
 mod path;
 mod pattern;
+mod proxy_header;
 mod query;
 mod route;
 mod splice;
+mod stream_head;
 
 pub use binding::{Parts, bind, names_json};
 pub use cors::{Cors, Credentials, OriginError, OriginPattern, Origins};
 pub use decide::{Grant, decide, grant};
-pub use head::{HeadLimits, MAX_TARGET, Violation, check_head, head_end};
+pub use head::{HeadLimits, MAX_TARGET, Violation, check_head, head_end, is_host};
 pub use json::{Ambiguous, JsonPointer, find_string};
 pub use mint::{Mint, MintSource, Unminted};
 pub use path::{PathError, RequestTarget};
 pub use pattern::{MethodPattern, PathPattern, PatternError};
+pub use proxy_header::{MAX_PROXY_HEADER, NoProxyHeader, ProxyHeader, parse_proxy_header};
 pub use query::decode_form;
 pub use route::{
     Access, ApplicationPlaces, Enforcement, Found, Repetition, Route, RouteConflict, RouteId, RouteTable,
     TokenForwarding, UpstreamId,
 };
 pub use splice::put_string;
+pub use stream_head::check_stream_head;

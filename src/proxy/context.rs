@@ -138,8 +138,13 @@ impl RequestContext {
     }
 }
 
-/// The name of one request: 16 random hexadecimal digits of this process, and a count.
-pub(super) struct RequestId([u8; 32]);
+/// The name of one request.
+pub(super) enum RequestId {
+    /// 16 random hexadecimal digits of this process, and a count.
+    Own([u8; 32]),
+    /// What a trusted peer calls it.
+    Given(HeaderValue),
+}
 
 impl RequestId {
     pub(super) fn fresh() -> Self {
@@ -151,15 +156,21 @@ impl RequestId {
             digits[2 * place] = HEX_DIGITS[usize::from(byte >> 4)];
             digits[2 * place + 1] = HEX_DIGITS[usize::from(byte & 15)];
         }
-        Self(digits)
+        Self::Own(digits)
     }
 
     pub(super) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("hexadecimal digits are ASCII")
+        match self {
+            Self::Own(digits) => std::str::from_utf8(digits).expect("hexadecimal digits are ASCII"),
+            Self::Given(name) => name.to_str().expect("a name that was given is visible ASCII"),
+        }
     }
 
     pub(super) fn header_value(&self) -> HeaderValue {
-        HeaderValue::from_bytes(&self.0).expect("hexadecimal digits can stand in a header")
+        match self {
+            Self::Own(digits) => HeaderValue::from_bytes(digits).expect("hexadecimal digits can stand in a header"),
+            Self::Given(name) => name.clone(),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! to pingora's parser as the prefix of its stream, so nothing is copied or parsed twice that was not before.
 
 use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::{Pin, pin},
     sync::Arc,
     time::Duration,
@@ -25,11 +26,12 @@ use tokio::{
 
 use super::{
     context::RequestId,
+    listener::{Begun, Listeners},
     now,
     respond::{Failure, encode, problem},
 };
 use crate::{
-    domain::wall_clock,
+    domain::{Reason, wall_clock},
     policy::{HeadLimits, Violation, check_head, head_end},
     telemetry::{AccessLog, Decision, Metrics, Outcome, Subject},
 };
@@ -45,8 +47,9 @@ pub struct GateLimits {
 
 /// Stands before an HTTP application on every connection.
 pub struct Gate<A> {
-    inner: Arc<A>,
-    limits: GateLimits,
+    pub(super) inner: Arc<A>,
+    listeners: Listeners,
+    pub(super) limits: GateLimits,
     metrics: Arc<Metrics>,
     access_log: Arc<AccessLog>,
 }
@@ -63,14 +66,50 @@ enum Arrival {
 
 impl<A> Gate<A> {
     /// Stands before `inner`.
-    pub const fn new(inner: Arc<A>, limits: GateLimits, metrics: Arc<Metrics>, access_log: Arc<AccessLog>) -> Self {
-        Self { inner, limits, metrics, access_log }
+    pub const fn new(
+        inner: Arc<A>,
+        listeners: Listeners,
+        limits: GateLimits,
+        metrics: Arc<Metrics>,
+        access_log: Arc<AccessLog>,
+    ) -> Self {
+        Self { inner, listeners, limits, metrics, access_log }
     }
 }
 
 #[async_trait]
 impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Gate<A> {
-    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let listener = self.listeners.of(&stream)?;
+        match listener.begin(stream, self.limits.head_timeout, &self.metrics).await {
+            Begun::Http1(stream) => self.serve_http1(stream, shutdown).await,
+            Begun::Http2(stream) => {
+                self.serve_http2(stream, shutdown).await;
+                None
+            }
+            Begun::Nothing => None,
+            Begun::Refused(peer) => {
+                self.record(peer, Reason::InvalidRequest, 0, RequestId::fresh().as_str());
+                None
+            }
+        }
+    }
+
+    async fn cleanup(&self) {
+        self.inner.http_cleanup().await;
+    }
+}
+
+/// Whether a connection carried a request since its alarm was set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    None,
+    Some,
+}
+
+impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
+    /// Serves request after request.
+    async fn serve_http1(&self, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let mut stopping = shutdown.clone();
         let mut stopped = pin!(async move {
             let _ = stopping.wait_for(|stop| *stop).await;
@@ -99,17 +138,6 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Gate<A> {
             (stream, _) = self.inner.process_new_http(session, shutdown).await?.consume();
         }
     }
-
-    async fn cleanup(&self) {
-        self.inner.http_cleanup().await;
-    }
-}
-
-/// Whether a connection carried a request since its alarm was set.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Use {
-    None,
-    Some,
 }
 
 impl<A> Gate<A> {
@@ -174,21 +202,21 @@ impl<A> Gate<A> {
             std::io::Result::Ok(())
         })
         .await;
-        self.record(&stream, violation, id.as_str());
+        let peer = stream.get_socket_digest().and_then(|digest| digest.peer_addr().cloned());
+        let peer = peer.and_then(|address| address.as_inet().map(SocketAddr::ip));
+        self.record(peer, violation.reason(), violation.status(), id.as_str());
     }
 
-    fn record(&self, stream: &Stream, violation: Violation, request_id: &str) {
-        let peer = stream.get_socket_digest().and_then(|digest| digest.peer_addr().cloned());
-        let address = peer.and_then(|address| address.as_inet().map(std::net::SocketAddr::ip));
+    pub(super) fn record(&self, peer: Option<IpAddr>, reason: Reason, status: u16, request_id: &str) {
         let outcome = Outcome {
             arrived: wall_clock(),
             request_id,
             subject: Subject::None,
             method: "",
             path: "",
-            address: address.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
-            status: violation.status(),
-            decision: Decision::Refused(violation.reason()),
+            address: peer.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
+            status,
+            decision: Decision::Refused(reason),
             principal: None,
             cache: None,
             upstream: None,

@@ -1,6 +1,6 @@
 //! What the upstream may see: first everything is taken out that a client could use to speak in our name, then we speak.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header, request::Parts};
 use pingora::{
@@ -11,7 +11,11 @@ use pingora::{
     proxy::Session,
 };
 
-use super::context::{Admitted, BodyState, RequestId};
+use super::{
+    context::{Admitted, BodyState, RequestId},
+    listener::client_name,
+    origin,
+};
 use crate::{
     domain::{Principal, push_address},
     policy::TokenForwarding,
@@ -57,13 +61,14 @@ fn take(header: &mut RequestHeader) -> Parts {
 }
 
 /// Header fields that one request can be given.
-const MOST_STATED: usize = 9;
+const MOST_STATED: usize = 11;
 const X_CUSTOMER_ID: HeaderName = HeaderName::from_static("x-customer-id");
 const X_CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");
 const X_SCOPE: HeaderName = HeaderName::from_static("x-scope");
 const X_APPLICATION_ID: HeaderName = HeaderName::from_static("x-application-id");
 const X_TOKEN_ID: HeaderName = HeaderName::from_static("x-token-id");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_CLIENT_CERT_SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -119,26 +124,56 @@ fn state_identity(headers: &mut HeaderMap, principal: &Principal) {
     }
 }
 
-/// Who sent a request; a peer without an address counts as nobody in particular.
+/// Who sent a request; one without an address counts as nobody in particular.
 pub(super) fn client_address(session: &Session) -> IpAddr {
-    let address = session.client_addr().and_then(|address| address.as_inet());
-    address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip)
+    let told = origin::told(session).and_then(|origin| origin.client);
+    told.or_else(|| origin::peer(session)).unwrap_or(NOBODY)
 }
 
-/// Who asked whom, and how.
+/// Who asked whom, and how: what we see, behind what a trusted peer told.
 fn state_origin(session: &Session, headers: &mut HeaderMap) -> Result<()> {
-    let mut address = String::with_capacity(LONGEST_ADDRESS);
-    push_address(&mut address, client_address(session));
-    let address = HeaderValue::try_from(address).or_err(InvalidHTTPHeader, "an address is visible ASCII")?;
-    headers.insert(X_FORWARDED_FOR, address);
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-    if let Some(host) = session.req_header().headers.get(header::HOST) {
+    let origin = origin::told(session);
+    let peer = origin::peer(session);
+    let mut way = String::with_capacity(LONGEST_ADDRESS);
+    match (origin.and_then(|origin| origin.way.as_deref()), peer) {
+        (Some(before), None) => way.push_str(before),
+        (Some(before), Some(peer)) => {
+            way.push_str(before);
+            way.push_str(", ");
+            push_address(&mut way, peer);
+        }
+        (None, peer) => push_address(&mut way, peer.unwrap_or(NOBODY)),
+    }
+    headers.insert(X_FORWARDED_FOR, visible(way)?);
+    if let Some(before) = origin.and_then(|origin| origin.forwarded.as_deref()) {
+        let peer = match peer {
+            Some(IpAddr::V4(peer)) => peer.to_string(),
+            Some(IpAddr::V6(peer)) => format!("\"[{peer}]\""),
+            None => "unknown".to_owned(),
+        };
+        headers.insert(header::FORWARDED, visible(format!("{before}, for={peer}"))?);
+    }
+    let digest = session.digest();
+    let tls = digest.is_some_and(|digest| digest.ssl_digest.is_some());
+    let seen = HeaderValue::from_static(if tls { "https" } else { "http" });
+    headers.insert(X_FORWARDED_PROTO, origin.and_then(|origin| origin.scheme.clone()).unwrap_or(seen));
+    let host = origin.and_then(|origin| origin.host.as_ref()).or(session.req_header().headers.get(header::HOST));
+    if let Some(host) = host {
         headers.insert(X_FORWARDED_HOST, host.clone());
+    }
+    if let Some(name) = client_name(digest.and_then(|digest| digest.proxy_digest.as_deref())) {
+        headers.insert(X_CLIENT_CERT_SUBJECT, name.clone());
     }
     Ok(())
 }
 
+fn visible(text: String) -> Result<HeaderValue> {
+    HeaderValue::try_from(text).or_err(InvalidHTTPHeader, "addresses are visible ASCII")
+}
+
 const LONGEST_ADDRESS: usize = 45;
+/// A peer without an IP address.
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Whether an upstream could take a header of this (lower-case) name for one of ours, or for an order to read another
 /// path or method than the one that was judged. Servers that hand headers to CGI-like interfaces fold every character

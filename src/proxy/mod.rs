@@ -1,6 +1,7 @@
 //! The gateway as pingora sees it: each hook calls a plain function of this folder.
 //!
-//! [`Gate`] reads and judges a request's head before pingora parses it; `admit` takes the decision; `headers` states what
+//! [`Gate`] takes a connection ([`Listener`]), then reads and judges each request's head before pingora parses it; `http2`
+//! does the same for streams; `origin` believes what trusted peers tell; `admit` takes the decision; `headers` states what
 //! the upstream may see; `respond` is the one place where reasons become HTTP.
 
 mod admit;
@@ -11,8 +12,12 @@ mod door;
 mod endpoints;
 mod exchange;
 mod gate;
+mod grpc;
 mod headers;
+mod http2;
+mod listener;
 mod mint;
+mod origin;
 mod respond;
 mod throttle;
 
@@ -35,11 +40,12 @@ use pingora::{
 
 pub use door::Door;
 pub use gate::{Gate, GateLimits};
+pub use listener::{Address, Http2, Listener, Listeners};
 pub use throttle::Throttle;
 
 use crate::{
     cache::TokenCache,
-    domain::{Catalogue, Reason},
+    domain::{Catalogue, Reason, TrustedPeers},
     issuer::{Issuer, Revoker},
     policy::RouteTable,
     telemetry::{AccessLog, Decision, Metrics},
@@ -47,7 +53,7 @@ use crate::{
     upstream::Upstreams,
 };
 use admit::Admission;
-use context::{Counted, Progress, RequestContext};
+use context::{Counted, Progress, RequestContext, RequestId};
 use exchange::Retry;
 use mint::Minting;
 use respond::Failure;
@@ -91,6 +97,8 @@ pub struct Gateway {
     pub access_log: Arc<AccessLog>,
     /// Requests being served.
     pub in_flight: Arc<AtomicUsize>,
+    /// Who may say where a request came from.
+    pub trusted_proxies: TrustedPeers,
 }
 
 #[async_trait]
@@ -108,6 +116,10 @@ impl ProxyHttp for Gateway {
         session.set_read_timeout(Some(self.limits.body_timeout));
         session.set_write_timeout(Some(self.limits.send_timeout));
         session.set_total_drain_timeout(Some(body::DRAIN_TIMEOUT));
+        origin::believe(session, &self.trusted_proxies);
+        if let Some(id) = origin::request_id(session) {
+            ctx.id = RequestId::Given(id.clone());
+        }
         let reply = match self.admit(session, ctx).await? {
             Admission::Forward(admitted) => {
                 headers::forget_spelling(session);

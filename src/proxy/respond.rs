@@ -5,7 +5,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use pingora::{Result, http::ResponseHeader, proxy::Session};
 use serde_json::json;
 
-use super::{Gateway, admit::Refusal, body, context::RequestContext};
+use super::{Gateway, admit::Refusal, body, context::RequestContext, grpc};
 use crate::{
     domain::{Reason, ScopeName},
     policy::{Access, Violation},
@@ -141,7 +141,7 @@ pub(super) fn problem(failure: Failure, request_id: &str) -> Response<Bytes> {
 /// Sends a whole reply and leaves the connection in a state in which the next bytes are a request, or closes it.
 pub(super) async fn send(session: &mut Session, reply: Response<Bytes>, ctx: &RequestContext) -> Result<()> {
     body::drain(session).await;
-    let (parts, body) = reply.into_parts();
+    let (parts, body) = grpc::spoken(&session.req_header().headers, reply).into_parts();
     let mut header = ResponseHeader::build(parts.status, Some(parts.headers.len() + 3))?;
     for (name, value) in &parts.headers {
         header.append_header(name, value)?;

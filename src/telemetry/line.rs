@@ -26,7 +26,7 @@ impl LineWriter {
         self.line.clear();
         self.line.push_str("{\"time\":\"");
         self.push_time(outcome.arrived);
-        self.push_plain("request_id", outcome.request_id);
+        self.push_text("request_id", outcome.request_id);
         self.push_text("route", names.subject(outcome.subject));
         self.push_text("method", outcome.method);
         self.push_text("path", outcome.path);

@@ -12,7 +12,7 @@ use std::{
 
 pub use access_log::AccessLog;
 pub use diagnostics::log_to_stderr;
-pub use metrics::{Metrics, Names, Readings, UpstreamNames};
+pub use metrics::{Handshake, Metrics, Names, Readings, UpstreamNames};
 
 use crate::{
     cache::Lookup,

@@ -10,6 +10,7 @@
 //! | [`decision`] | 4: path, route, token, scope, in that order |
 //! | [`binding`] | 4: where the application ID stands, and that it is the token's |
 //! | [`headers`] | 5: what the upstream sees |
+//! | [`forwarded`] | 5: what trusted proxies tell of a request |
 //! | [`mint`] | 5: session tokens put into replies |
 //! | [`unminted`] | 5: replies that take no session token |
 //! | [`errors`] | 6: what a refused caller sees |
@@ -25,6 +26,11 @@
 //! | [`demo`] | 9: the newcomer's path, line by line |
 //! | [`admin`] | 10: metrics, health, access log |
 //! | [`hygiene`] | 12: malformed requests and limits |
+//! | [`listeners`] | 11: sockets in the file system, IPv6, the PROXY protocol |
+//! | [`tls`] | 11: certificates by name, exchanged under load, and those of clients |
+//! | [`http2`] | 12: requests on streams, gRPC |
+//! | [`http2_floods`] | 12: frames that cost nothing, and memory |
+//! | [`http2_protocol`] | 12: RFC 9113 and RFC 7541, section by section |
 //! | [`proxying`] | 1, 5, 12: bytes both ways, and upstreams that fail |
 //! | [`upstreams`] | 6, 10, 11: which server gets a request, health, ejection, limits |
 //! | [`upstream_faults`] | 6, 12: servers that are dead, slow, rude or gone |
@@ -69,11 +75,16 @@ mod endurance;
 mod errors;
 mod faults;
 mod foreign_issuer;
+mod forwarded;
 mod headers;
+mod http2;
+mod http2_floods;
+mod http2_protocol;
 mod hygiene;
 mod introspection;
 mod junk;
 mod key_sets;
+mod listeners;
 mod mint;
 mod nodes;
 mod nodes_alone;
@@ -87,6 +98,7 @@ mod rotation;
 mod session_tokens;
 mod signing_keys;
 mod timing;
+mod tls;
 mod token_endpoint;
 mod token_failures;
 mod trust;

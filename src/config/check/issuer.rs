@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use url::Url;
 
@@ -15,12 +15,12 @@ use crate::{
     token::Algorithm,
 };
 
-pub(super) fn check(raw: raw::Issuer, listen: &[SocketAddr], problems: &mut Problems) -> Issuer {
+pub(super) fn check(raw: raw::Issuer, origin: &str, problems: &mut Problems) -> Issuer {
     let raw::Issuer { url, audience, algorithm, lifetime, rotate_every, clock_skew, client_secret_post } = raw;
     let post = client_secret_post.given().is_some_and(|at| at.value);
     let second = Duration::from_secs;
     Issuer {
-        url: checked(url, check_url, problems).unwrap_or_else(|| format!("http://{}", listen[0])),
+        url: checked(url, check_url, problems).unwrap_or_else(|| origin.to_owned()),
         audience: checked(audience, check_audience, problems).unwrap_or_else(|| "applications-api".to_owned()),
         algorithm: check_algorithm(algorithm, problems),
         lifetime: within(lifetime, second(3600), second(1)..=second(86_400), "`lifetime` must be 1s to 24h", problems),

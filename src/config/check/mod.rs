@@ -8,11 +8,13 @@ mod introspection;
 mod issuer;
 mod listen;
 mod mint;
+mod proxies;
 mod rates;
 mod routes;
 mod scopes;
 mod servers;
 mod store;
+mod tls;
 mod trust;
 mod upstream_tls;
 mod upstreams;
@@ -30,6 +32,7 @@ use super::{
     problem::{Place, Problems},
     raw,
 };
+use crate::domain::Timestamp;
 
 /// What the meaning of a file depends on besides its text.
 pub(super) struct Surroundings<'a> {
@@ -37,6 +40,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) folder: &'a Path,
     /// How host names become addresses.
     pub(super) resolve: Resolve,
+    /// When certificates must be valid.
+    pub(super) now: Timestamp,
 }
 
 /// Checks every value and every reference.
@@ -58,10 +63,9 @@ pub(super) fn check(raw: raw::Config, surroundings: &Surroundings, problems: &mu
         reload,
         trusted_proxies,
     } = raw;
-    for (key, place) in [("reload", reload), ("trusted_proxies", trusted_proxies)] {
-        unsupported(key, place, problems);
-    }
-    let listeners = listen::check(listen, admin, surroundings, problems);
+    unsupported("reload", reload, problems);
+    let trusted_proxies = proxies::check(trusted_proxies, problems);
+    let listeners = listen::check(listen, admin, &trusted_proxies, surroundings, problems);
     let scopes = scopes::check(scopes, problems);
     let (names, upstreams) = upstreams::check(upstreams, surroundings, problems);
     let cors = cors::check(cors, problems);
@@ -71,7 +75,7 @@ pub(super) fn check(raw: raw::Config, surroundings: &Surroundings, problems: &mu
         Written::Absent | Written::Broken => None,
     };
     let store = store::check(&store, surroundings, problems);
-    let issuer = issuer::check(issuer.or_empty(), &listeners.public, problems);
+    let issuer = issuer::check(issuer.or_empty(), &listeners.origin(), problems);
     let context = trust::Context { own: &issuer, scopes: &scopes, surroundings };
     Config {
         trust: trust::check(trust, &context, problems),
@@ -86,6 +90,7 @@ pub(super) fn check(raw: raw::Config, surroundings: &Surroundings, problems: &mu
         limits: bounds::limits(limits.or_empty(), problems),
         listen: listeners.public,
         admin: listeners.admin,
+        trusted_proxies,
     }
 }
 

@@ -1,6 +1,6 @@
 use crate::config::{
-    cursor::{At, Written, section, text},
-    problem::{Place, Problems},
+    cursor::{At, Written, section, some, text, truth},
+    problem::Problems,
     yaml::Node,
 };
 
@@ -8,7 +8,27 @@ use crate::config::{
 #[derive(Debug)]
 pub struct Listen {
     pub address: Option<At<String>>,
-    pub tls: Option<Place>,
+    pub tls: Written<ListenTls>,
+    pub h2c: Written<bool>,
+    pub proxy_protocol: Written<String>,
+}
+
+/// `tls` of a listener.
+#[derive(Debug)]
+pub struct ListenTls {
+    pub certificate: Written<String>,
+    pub key: Written<String>,
+    pub certificates: Written<Vec<At<Pair>>>,
+    pub min_version: Written<String>,
+    pub client_ca: Written<String>,
+    pub client_certificates: Written<String>,
+}
+
+/// One entry of `certificates`.
+#[derive(Debug)]
+pub struct Pair {
+    pub certificate: Option<At<String>>,
+    pub key: Option<At<String>>,
 }
 
 /// `admin`
@@ -16,13 +36,38 @@ pub struct Listen {
 pub struct Admin {
     pub address: Written<String>,
     pub token: Written<String>,
+    pub tls: Written<ListenTls>,
 }
 
 impl Listen {
     pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         section(node, problems, |fields| Self {
             address: fields.required("address", text),
-            tls: fields.unsupported("tls", tls),
+            tls: fields.optional("tls", ListenTls::read),
+            h2c: fields.optional("h2c", truth),
+            proxy_protocol: fields.optional("proxy_protocol", text),
+        })
+    }
+}
+
+impl ListenTls {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        section(node, problems, |fields| Self {
+            certificate: fields.optional("certificate", text),
+            key: fields.optional("key", text),
+            certificates: fields.optional("certificates", some(Pair::read)),
+            min_version: fields.optional("min_version", text),
+            client_ca: fields.optional("client_ca", text),
+            client_certificates: fields.optional("client_certificates", text),
+        })
+    }
+}
+
+impl Pair {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        section(node, problems, |fields| Self {
+            certificate: fields.required("certificate", text),
+            key: fields.required("key", text),
         })
     }
 }
@@ -32,15 +77,7 @@ impl Admin {
         section(node, problems, |fields| Self {
             address: fields.optional("address", text),
             token: fields.optional("token", text),
+            tls: fields.optional("tls", ListenTls::read),
         })
     }
-}
-
-// What later releases bring is read here for misspelt keys and wrong types, and refused by the check.
-
-fn tls(node: &Node, problems: &mut Problems) -> Option<()> {
-    section(node, problems, |fields| {
-        fields.required("certificate", text);
-        fields.required("key", text);
-    })
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub(super) use cors::{Cors, RouteCors};
 pub(super) use limits::{Cache, Limits, Negative, TokenRates};
-pub(super) use listen::{Admin, Listen};
+pub(super) use listen::{Admin, Listen, ListenTls, Pair};
 pub(super) use route::{ApplicationId, Route, Scope, SessionToken};
 pub(super) use trust::{Claims, Introspection, Trust};
 pub(super) use upstream::{Eject, Health, Pool, Server, Timeouts, Tls, Upstream};
@@ -41,7 +41,7 @@ pub(super) struct Config {
     pub(super) limits: Written<Limits>,
     pub(super) scopes: Written<Vec<At<Scope>>>,
     pub(super) reload: Option<Place>,
-    pub(super) trusted_proxies: Option<Place>,
+    pub(super) trusted_proxies: Written<Vec<At<String>>>,
 }
 
 /// `issuer`
@@ -74,7 +74,7 @@ impl Config {
             limits: fields.optional("limits", Limits::read),
             scopes: fields.optional("scopes", list(Scope::read)),
             reload: fields.unsupported("reload", text),
-            trusted_proxies: fields.unsupported("trusted_proxies", texts),
+            trusted_proxies: fields.optional("trusted_proxies", texts),
         })
     }
 }

@@ -2,7 +2,7 @@ mod routes;
 mod sections;
 mod upstreams;
 
-use std::io;
+use std::{io, net::SocketAddr};
 
 use proptest::prelude::*;
 
@@ -61,7 +61,14 @@ fn the_file_in_the_root_states_the_defaults() {
 #[test]
 fn the_defaults_are_those_of_the_manual() {
     let config = parsed(LEAST).unwrap();
-    assert_eq!(config.listen, [address("127.0.0.1:8080")]);
+    let plain = Listener {
+        address: ListenAddress::Tcp(address("127.0.0.1:8080")),
+        tls: None,
+        cleartext: Http2::Refused,
+        proxy_header: ProxyHeader::Absent,
+    };
+    assert_eq!(config.listen, [plain]);
+    assert!(config.trusted_proxies.is_empty());
     assert_eq!((config.admin.address, &config.admin.token), (address("127.0.0.1:9090"), &None));
     assert_eq!(config.issuer.url, "http://127.0.0.1:8080");
     assert_eq!(config.issuer.algorithm, Algorithm::Es256);

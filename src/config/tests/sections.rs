@@ -48,7 +48,6 @@ listen:
   - address: 127.0.0.1:9090",
             &[
                 "5:14: `0.0.0.0:8080` is taken by the address in line 4",
-                "6:5: `tls` is not supported yet",
                 "6:10: missing key `key`",
                 "6:32: unknown key `kee`; did you mean `key`?",
                 "7:14: `listen` and `admin` both take `127.0.0.1:9090`",
@@ -65,6 +64,64 @@ listen:
         (
             "$U\n$R\nadmin: {address: 127.0.0.1:8080, token: [hunter2]}",
             &["3:18: `listen` and `admin` both take `127.0.0.1:8080`", "3:41: expected text, found a list"],
+        ),
+    ]);
+}
+
+#[test]
+fn listeners_say_what_is_spoken_there() {
+    assert_told(&[
+        (
+            r"
+$U
+$R
+listen:
+  - {address: 127.0.0.1:1, proxy_protocol: required}
+  - {address: 127.0.0.1:2, proxy_protocol: optional, h2c: 1}
+  - {address: 'unix:'}
+  - {address: 'unix:run/a.sock'}
+  - {address: 'unix:run/a.sock'}",
+            &[
+                "4:44: `proxy_protocol` needs `trusted_proxies`: whose headers would count?",
+                "5:44: `optional` is not `required`, the only way to have it",
+                "5:59: expected `true` or `false`, found `1`",
+                "6:15: `unix:` needs a path of at most 107 bytes",
+                "8:15: `unix:etc/run/a.sock` is taken by the address in line 7",
+            ],
+        ),
+        (
+            r"
+$U
+$R
+trusted_proxies: [10.0.0.0/8, 10.0.0.1/8, '::1', 300.0.0.0/8, unix]
+listen:
+  - address: 127.0.0.1:1
+    proxy_protocol: required
+  - address: 127.0.0.1:2
+    h2c: true
+    tls: {certificate: file:a, key: b, certificates: [{key: file:c}], min_version: 1.1, client_certificates: some}
+  - address: 127.0.0.1:3
+    tls: {certificates: [], client_certificates: optional}
+  - address: 127.0.0.1:4
+    tls: {certificate: file:nowhere.pem, key: file:nowhere.key, client_ca: file:nowhere.ca}",
+            &[
+                "3:31: `10.0.0.1/8` has bits set behind its prefix",
+                "3:50: `300.0.0.0/8` is not a network such as `10.0.0.0/8`, an address, or `unix`",
+                "8:10: `h2c` is HTTP/2 without TLS; with `tls` HTTP/2 is spoken anyway",
+                "9:10: `certificates` stands for several pairs: put `certificate` and `key` into it",
+                "9:55: missing key `certificate`",
+                "9:84: `1.1` is not a version of TLS spoken here: `1.2` or `1.3`",
+                "9:110: `client_certificates` needs `client_ca`: who signs them?",
+                "9:110: unknown need `some`; known here: `required`, `optional`",
+                "11:25: expected at least one entry",
+                "11:50: `client_certificates` needs `client_ca`: who signs them?",
+                "13:24: etc/nowhere.pem cannot be read: entity not found",
+                "13:76: etc/nowhere.ca cannot be read: entity not found",
+            ],
+        ),
+        (
+            "$U\n$R\nadmin: {tls: {certificate: 'hunter2', key: hunter2}}",
+            &["3:28: write `file:PATH` of a PEM file", "3:44: write `file:PATH` of a PEM file"],
         ),
     ]);
 }
@@ -161,9 +218,8 @@ fn what_a_later_release_brings_is_refused_and_not_ignored() {
             r"
 $U
 $R
-reload: watch
-trusted_proxies: [10.0.0.0/8]",
-            &["3:1: `reload` is not supported yet", "4:1: `trusted_proxies` is not supported yet"],
+reload: watch",
+            &["3:1: `reload` is not supported yet"],
         ),
         (
             r"

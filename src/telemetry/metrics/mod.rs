@@ -1,15 +1,16 @@
 mod families;
+mod tls;
 mod upstream;
 
 use std::sync::OnceLock;
 
 use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
 
-pub use self::upstream::UpstreamNames;
 use self::{
     families::{Families, register},
     upstream::UpstreamSeries,
 };
+pub use self::{tls::Handshake, upstream::UpstreamNames};
 use super::{Decision, Limit, Outcome, Subject};
 use crate::{
     cache::Lookup,

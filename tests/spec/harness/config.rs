@@ -22,12 +22,18 @@ pub struct Config {
     pub limits: Vec<String>,
     pub timeouts: Vec<String>,
     pub extra: Vec<String>,
+    /// Listeners beside the plain one, in YAML flow form.
+    pub listeners: Vec<String>,
+    /// Keys of the plain listener.
+    pub plain: Vec<String>,
+    /// Files beside `gateway.yaml`, by name.
+    pub files: Vec<(String, String)>,
+    /// What follows the address of the admin listener, with a comma before it.
+    pub admin: String,
     /// Keys of the upstream group beside its servers and timeouts.
     pub group: Vec<String>,
     /// What stands in the list of servers, with `$1`, `$2`… for the addresses of the recording ones; none: those alone.
     pub servers: Option<Vec<String>>,
-    /// Files beside `gateway.yaml`, by name.
-    pub files: Vec<(String, String)>,
     /// How many recording upstreams stand behind the gateway.
     pub upstreams: usize,
     /// A server that the upstream group names instead of the recording ones.
@@ -56,9 +62,12 @@ impl Default for Config {
             limits: Vec::new(),
             timeouts: Vec::new(),
             extra: Vec::new(),
+            listeners: Vec::new(),
+            plain: Vec::new(),
+            files: Vec::new(),
+            admin: String::new(),
             group: Vec::new(),
             servers: None,
-            files: Vec::new(),
             upstreams: 1,
             instead: None,
             algorithm: "ES256",
@@ -122,9 +131,24 @@ impl Config {
         self
     }
 
+    /// Adds a listener beside the plain one, in YAML flow form.
+    pub fn listener(&mut self, text: &str) -> &mut Self {
+        self.listeners.push(text.to_owned());
+        self
+    }
+
+    /// Adds `key: value` to the plain listener.
+    pub fn plain(&mut self, text: &str) -> &mut Self {
+        self.plain.push(text.to_owned());
+        self
+    }
+
     /// The text of `gateway.yaml`.
     pub fn yaml(&self, public: SocketAddr, admin: SocketAddr, servers: &[SocketAddr]) -> String {
-        let mut text = format!("listen:\n  - address: {public}\nadmin: {{address: \"{admin}\"}}\n");
+        let mut text = format!("listen:\n  - address: {public}\n");
+        self.plain.iter().for_each(|line| text += &format!("    {line}\n"));
+        self.listeners.iter().for_each(|listener| text += &format!("  - {listener}\n"));
+        let _ = writeln!(text, "admin: {{address: \"{admin}\"{}}}", self.admin);
         if let Some(whole) = &self.whole {
             return text + whole;
         }

@@ -124,6 +124,12 @@ impl Gateway {
         }
     }
 
+    /// Sends the process a signal, by its name without `SIG`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
     /// Starts the process again on the same file, folder and ports, without waiting for it. Its log goes on.
     pub fn launch(&mut self) {
         self.kill();

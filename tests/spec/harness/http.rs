@@ -4,7 +4,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{PATIENCE, Reply, Request};
+use rustls::ClientConnection;
+
+use super::{PATIENCE, Reply, Request, TlsClient};
 
 /// Why no whole reply was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct Connection {
     ended: bool,
     host: String,
     patience: Duration,
+    /// What the bytes of `stream` are wrapped in.
+    tls: Option<Box<ClientConnection>>,
 }
 
 impl Connection {
@@ -57,7 +61,28 @@ impl Connection {
 
     fn of(stream: TcpStream, address: SocketAddr) -> Self {
         stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: Vec::new(), ended: false, host: address.to_string(), patience: PATIENCE }
+        Self { stream, buffer: Vec::new(), ended: false, host: address.to_string(), patience: PATIENCE, tls: None }
+    }
+
+    /// A connection with TLS, agreed upon already.
+    pub fn open_tls(address: SocketAddr, client: &TlsClient, name: &str) -> io::Result<Self> {
+        Self::try_open(address)?.begin_tls(client, name)
+    }
+
+    /// Agrees on TLS with the other side.
+    pub fn begin_tls(mut self, client: &TlsClient, name: &str) -> io::Result<Self> {
+        let mut session = client.session(name);
+        self.stream.set_read_timeout(Some(self.patience)).unwrap();
+        while session.is_handshaking() {
+            session.complete_io(&mut self.stream)?;
+        }
+        self.tls = Some(Box::new(session));
+        Ok(self)
+    }
+
+    /// The TLS of this connection.
+    pub fn tls(&self) -> &ClientConnection {
+        self.tls.as_ref().expect("the connection has TLS")
     }
 
     /// Waits at most this long for each reply from now on.
@@ -69,7 +94,10 @@ impl Connection {
     /// Sends bytes; a peer that has closed already is no failure here, reading will tell.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        let _ = self.stream.write_all(bytes.as_ref());
+        let _ = match &mut self.tls {
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.stream).write_all(bytes.as_ref()),
+            None => self.stream.write_all(bytes.as_ref()),
+        };
         self
     }
 
@@ -225,7 +253,11 @@ impl Connection {
         }
         self.stream.set_read_timeout(Some(left)).unwrap();
         let mut chunk = [0; 16 * 1024];
-        match self.stream.read(&mut chunk) {
+        let read = match &mut self.tls {
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.stream).read(&mut chunk),
+            None => self.stream.read(&mut chunk),
+        };
+        match read {
             Ok(0) => self.ended = true,
             Ok(count) => {
                 self.buffer.extend_from_slice(&chunk[..count]);

@@ -6,6 +6,7 @@ mod config;
 mod forge;
 mod gateway;
 mod http;
+pub mod http2;
 mod issuer;
 mod keys;
 mod load;
@@ -30,7 +31,7 @@ pub use browser::{PageServer, chromium_is_here};
 pub use config::Config;
 pub use forge::{Forge, b64, b64_standard};
 pub use gateway::{Client, Gateway, HOSTS_FILE, Output, command, may_have_hosts, run};
-pub use http::{Broken, Connection, Framing};
+pub use http::{Broken, Connection, Framing, find};
 pub use issuer::{Issuer, claims_of, key, key_set};
 pub use keys::stolen_key;
 pub use load::{Sender, meanwhile, under_load};
@@ -41,7 +42,7 @@ pub use process::Process;
 pub use reply::Reply;
 pub use request::{Request, basic, form_urlencode, percent_encode_all};
 pub use servers::{BlackHole, H2Server, Scripted, server_config};
-pub use tls::{Authority, Issued};
+pub use tls::{Authority, Issued, TlsClient};
 pub use upstream::{Answer, Recorded, Upstream};
 
 /// The customer that every harness client belongs to.

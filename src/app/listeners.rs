@@ -1,0 +1,254 @@
+//! From the listeners of the configuration to those that take connections, and what keeps their certificates fresh.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{Error, ErrorKind},
+    net::{TcpListener, TcpStream},
+    os::unix::{
+        fs::{FileTypeExt, MetadataExt, PermissionsExt},
+        net::UnixStream,
+    },
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use pingora::{
+    listeners::{ListenerConfig, TcpSocketOptions},
+    protocols::l4::{ext::TcpKeepalive, stream::L4BufferSettings},
+    services::listening::Service,
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::sleep,
+};
+
+use super::AppError;
+use crate::{
+    config::{self, Config, ListenAddress},
+    domain::Timestamp,
+    proxy::{Address, Http2, Listener},
+    telemetry::Metrics,
+    tls,
+};
+
+/// Everything that listens, its certificates read.
+pub(super) struct Opened {
+    pub(super) public: Vec<Listener>,
+    pub(super) admin: Listener,
+    certificates: Certificates,
+}
+
+/// Every certificate in use.
+struct Certificates(Vec<Served>);
+
+/// Those of one listener.
+struct Served {
+    server: Arc<tls::Server>,
+    ends: Vec<(String, Timestamp)>,
+}
+
+impl Opened {
+    /// Reads the certificates of all listeners, and fails where one of them cannot be bound.
+    pub(super) fn new(config: &Config) -> Result<Self, AppError> {
+        let trusted = Arc::new(config.trusted_proxies.clone());
+        let mut certificates = Vec::new();
+        let now = Timestamp::now();
+        let mut serve = |files: Option<tls::Files>| -> Result<_, AppError> {
+            let Some(files) = files else { return Ok(None) };
+            let (server, ends) = tls::Server::new(files, now)?;
+            let server = Arc::new(server);
+            certificates.push(Served { server: Arc::clone(&server), ends });
+            Ok(Some(server))
+        };
+        let mut listeners = Vec::new();
+        for config::Listener { address, tls, cleartext, proxy_header } in config.listen.iter().cloned() {
+            let proxies = match proxy_header {
+                config::ProxyHeader::Absent => None,
+                config::ProxyHeader::Required => Some(Arc::clone(&trusted)),
+            };
+            let cleartext = match cleartext {
+                config::Http2::Spoken => Http2::Spoken,
+                config::Http2::Refused => Http2::Refused,
+            };
+            listeners.push(Listener { address: of(address), tls: serve(tls)?, cleartext, proxies });
+        }
+        let address = Address::Tcp(config.admin.address);
+        let admin =
+            Listener { address, tls: serve(config.admin.tls.clone())?, cleartext: Http2::Refused, proxies: None };
+        listeners.iter().chain([&admin]).try_for_each(|listener| check_address(&listener.address))?;
+        Ok(Self { public: listeners, admin, certificates: Certificates(certificates) })
+    }
+
+    /// Where clients connect.
+    pub(super) fn addresses(&self) -> Vec<Address> {
+        self.public.iter().chain([&self.admin]).map(|listener| listener.address.clone()).collect()
+    }
+
+    /// From now on reads certificates again when their files change or a SIGHUP comes, on a thread of its own.
+    pub(super) fn keep_fresh(&mut self, metrics: Arc<Metrics>) -> Result<(), AppError> {
+        let certificates = Certificates(std::mem::take(&mut self.certificates.0));
+        if certificates.0.is_empty() {
+            return Ok(());
+        }
+        certificates.state(&metrics);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let run = move || runtime.block_on(certificates.follow(&metrics));
+        thread::Builder::new().name("certificates".to_owned()).spawn(run)?;
+        Ok(())
+    }
+}
+
+fn of(address: ListenAddress) -> Address {
+    match address {
+        ListenAddress::Tcp(address) => Address::Tcp(address),
+        ListenAddress::Unix(path) => Address::Unix(path),
+    }
+}
+
+/// Makes a service of `app` at these addresses. A client may take as long as `send_timeout` for what it is sent.
+pub(super) fn service<A>(name: &str, app: A, addresses: &[Address], send_timeout: Duration) -> Service<A> {
+    let mut service = Service::new(name.to_owned(), app);
+    for address in addresses {
+        let config = match address {
+            Address::Tcp(address) => {
+                ListenerConfig::tcp(address.to_string()).tcp_socket_options(socket_options(send_timeout))
+            }
+            Address::Unix(path) => {
+                ListenerConfig::uds(path.to_string_lossy()).permissions(fs::Permissions::from_mode(0o660))
+            }
+        };
+        service.add_listener(config.l4_buffer(L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER)));
+    }
+    service
+}
+
+/// pingora's timeout covers the parts of a reply's body, not what ends it; the system's covers whatever a client does not
+/// take, and notices one that is gone without a word.
+fn socket_options(send_timeout: Duration) -> TcpSocketOptions {
+    let mut options = TcpSocketOptions::default();
+    options.tcp_keepalive = Some(TcpKeepalive {
+        idle: Duration::from_secs(60),
+        interval: Duration::from_secs(10),
+        count: 3,
+        #[cfg(target_os = "linux")]
+        user_timeout: send_timeout,
+    });
+    options
+}
+
+/// pingora would retry for half a minute and then go on without the listener; better to know now.
+fn check_address(address: &Address) -> Result<(), AppError> {
+    let bound = match address {
+        Address::Tcp(address) => TcpListener::bind(address).map(drop),
+        Address::Unix(path) => check_socket(path),
+    };
+    bound.map_err(|error| AppError::Listen { address: shown(address), error })
+}
+
+/// A socket that nobody listens on any more is removed; anything else that stands there is not ours to touch.
+fn check_socket(path: &Path) -> Result<(), Error> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => Err(Error::new(ErrorKind::AlreadyExists, "it is no socket")),
+        Ok(_) if UnixStream::connect(path).is_ok() => Err(Error::from(ErrorKind::AddrInUse)),
+        Ok(_) => fs::remove_file(path),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn shown(address: &Address) -> String {
+    match address {
+        Address::Tcp(address) => address.to_string(),
+        Address::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+/// Knocks at every listener until it answers, then says that the gateway is ready.
+pub(super) fn announce_when_served(
+    addresses: Vec<Address>,
+    ready: Arc<AtomicBool>,
+    announce: impl FnOnce() + Send + 'static,
+) -> Result<(), AppError> {
+    let knock = |address: &Address| match address {
+        Address::Tcp(address) => TcpStream::connect_timeout(address, Duration::from_secs(1)).is_ok(),
+        Address::Unix(path) => UnixStream::connect(path).is_ok(),
+    };
+    let wait = move || {
+        for address in &addresses {
+            while !knock(address) {
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        ready.store(true, Ordering::Release);
+        announce();
+    };
+    thread::Builder::new().name("ready".to_owned()).spawn(wait)?;
+    Ok(())
+}
+
+/// What tells one state of a file from another. A file that is not there has one as well.
+type Marks = HashMap<PathBuf, Option<(u64, u64, u64, i64, i64)>>;
+
+impl Certificates {
+    async fn follow(mut self, metrics: &Metrics) {
+        let mut hangups = signal(SignalKind::hangup()).ok();
+        let mut seen = self.marks();
+        loop {
+            let asked = async {
+                match &mut hangups {
+                    Some(hangups) => hangups.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let asked = tokio::select! {
+                _ = asked => true,
+                () = sleep(LOOK_EVERY) => false,
+            };
+            let marks = self.marks();
+            if asked || marks != seen {
+                self.reload(Timestamp::now());
+                self.state(metrics);
+            }
+            seen = marks;
+        }
+    }
+
+    fn marks(&self) -> Marks {
+        let mark = |path: &Path| {
+            let found = fs::metadata(path).ok();
+            found.map(|found| (found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
+        };
+        self.0.iter().flat_map(|served| served.server.paths()).map(|path| (path.to_owned(), mark(path))).collect()
+    }
+
+    fn reload(&mut self, now: Timestamp) {
+        for served in &mut self.0 {
+            match served.server.reload(now) {
+                Ok(ends) if ends == served.ends => {}
+                Ok(ends) => {
+                    tracing::info!(certificates = ?ends, "new certificates are in use");
+                    served.ends = ends;
+                }
+                Err(error) => tracing::error!(%error, "the certificates in use stay"),
+            }
+        }
+    }
+
+    fn state(&self, metrics: &Metrics) {
+        let ends: Vec<_> = self.0.iter().flat_map(|served| served.ends.iter().cloned()).collect();
+        metrics.state_certificate_ends(&ends);
+    }
+}
+
+/// How often files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// One write of a reply: header and body of most API replies leave together.
+const WRITE_BUFFER: usize = 16 * 1024;
+/// None: the gate and pingora read into buffers of their own, and one of a connection's is there while it is idle as well.
+const READ_BUFFER: usize = 0;

@@ -1,0 +1,283 @@
+//! HTTP/2 with clients (RFC 9113): a connection whose streams are requests like all others.
+//!
+//! [`metered`] counts what a client sends, and stops a flood; here each stream's head is judged as the gate judges one of
+//! HTTP/1.1; [`session`] is what the framework then sees.
+
+mod meter;
+mod metered;
+mod reply;
+mod session;
+
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use h2::{
+    Reason as Code, RecvStream,
+    server::{Builder, Connection, SendResponse},
+};
+use http::{HeaderMap, Request, Response};
+use pingora::{
+    apps::HttpServerApp,
+    protocols::{Digest, Stream, http::ServerSession},
+    server::ShutdownWatch,
+    time::timeout,
+};
+use tokio::time::interval;
+
+use self::{meter::Signals, metered::Metered, session::StreamSession};
+use super::{
+    context::RequestId,
+    gate::Gate,
+    grpc, now,
+    respond::{Failure, problem},
+};
+use crate::{
+    domain::Reason,
+    policy::{HeadLimits, Violation, check_stream_head},
+};
+
+/// A client's connection.
+struct Client {
+    connection: Connection<Metered, Bytes>,
+    signals: Arc<Signals>,
+    digest: Arc<Digest>,
+    /// What its streams hold at the moment.
+    live: Arc<Live>,
+    started: Instant,
+    /// When the last stream was opened.
+    used: Instant,
+    /// Streams whose head was refused.
+    refused: usize,
+}
+
+/// What streams that are being served hold together.
+#[derive(Default)]
+struct Live {
+    streams: AtomicUsize,
+    fields: AtomicUsize,
+}
+
+/// The share of one stream in it.
+struct Share {
+    live: Arc<Live>,
+    fields: usize,
+}
+
+/// What a connection brought.
+#[expect(clippy::large_enum_variant, reason = "it lives for one turn of a loop")]
+enum Event {
+    Opened(Request<RecvStream>, SendResponse<Bytes>),
+    /// What may not go on: too much of something that is worth nothing, or no beginning.
+    Fault(Code),
+    /// Its end.
+    Ended,
+}
+
+impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
+    /// Serves every stream of a connection, until it ends.
+    pub(super) async fn serve_http2(&self, stream: Stream, shutdown: &ShutdownWatch) {
+        let Some(mut client) = Client::greet(stream, self.limits.head, self.limits.head_timeout).await else { return };
+        let mut stopping = shutdown.clone();
+        let mut stopped = pin!(async move {
+            let _ = stopping.wait_for(|stop| *stop).await;
+        });
+        let mut is_stopping = false;
+        let mut alarm = interval(self.limits.head_timeout / 4);
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = &mut stopped, if !is_stopping => {
+                    is_stopping = true;
+                    client.connection.graceful_shutdown();
+                    continue;
+                }
+                event = client.next() => event,
+                _ = alarm.tick() => match client.overdue(self.limits.head_timeout) {
+                    None => continue,
+                    Some(Overdue::Idle) => return client.end(Code::NO_ERROR).await,
+                    Some(Overdue::Head) => Event::Fault(Code::ENHANCE_YOUR_CALM),
+                },
+            };
+            match event {
+                Event::Opened(request, respond) => self.serve_stream(&mut client, request, respond, shutdown),
+                Event::Ended => return,
+                Event::Fault(code) => {
+                    client.end(code).await;
+                    let id = RequestId::fresh();
+                    return self.record(client.peer(), Reason::InvalidRequest, 0, id.as_str());
+                }
+            }
+        }
+    }
+
+    fn serve_stream(
+        &self,
+        client: &mut Client,
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+        shutdown: &ShutdownWatch,
+    ) {
+        client.used = now();
+        let (mut head, body) = request.into_parts();
+        let limits = HeadLimits { bytes: self.limits.head.bytes.min(MAX_HEADER_LIST as usize), ..self.limits.head };
+        if let Err(violation) = check_stream_head(&mut head, limits) {
+            client.refused += 1;
+            let id = RequestId::fresh();
+            refuse(respond, &head.headers, violation, &id);
+            return self.record(client.peer(), violation.reason(), violation.status(), id.as_str());
+        }
+        let Some(share) = Share::of(&client.live, head.headers.len()) else {
+            // Not looked at: the client may send it again.
+            return respond.send_reset(Code::REFUSED_STREAM);
+        };
+        let session = StreamSession::new(head, body, respond, Arc::clone(&client.digest));
+        let (app, shutdown) = (Arc::clone(&self.inner), shutdown.clone());
+        tokio::spawn(async move {
+            let _share = share;
+            app.process_new_http(ServerSession::new_custom(Box::new(session)), &shutdown).await;
+        });
+    }
+}
+
+/// What has taken too long.
+enum Overdue {
+    /// A header block to be whole.
+    Head,
+    /// A stream to be opened.
+    Idle,
+}
+
+impl Client {
+    /// Agrees on the terms, within `patience`.
+    async fn greet(stream: Stream, limits: HeadLimits, patience: Duration) -> Option<Self> {
+        let digest = Arc::new(Digest {
+            ssl_digest: stream.get_ssl_digest(),
+            timing_digest: stream.get_timing_digest(),
+            proxy_digest: stream.get_proxy_digest(),
+            socket_digest: stream.get_socket_digest(),
+        });
+        let signals = Arc::new(Signals::default());
+        signals.allow(TURN);
+        let metered = Metered::new(stream, Arc::clone(&signals));
+        let connection = timeout(patience, terms(limits).handshake(metered)).await.ok()?.ok()?;
+        let (started, live) = (now(), Arc::default());
+        Some(Self { connection, signals, digest, live, started, used: started, refused: 0 })
+    }
+
+    /// The next stream that is opened. Reading goes on only when none waits, so that few wait at any time.
+    async fn next(&mut self) -> Event {
+        poll_fn(|cx| {
+            loop {
+                if let Some(code) = self.fault() {
+                    return Poll::Ready(Event::Fault(code));
+                }
+                match self.connection.poll_accept(cx) {
+                    Poll::Ready(Some(Ok((request, respond)))) => return Poll::Ready(Event::Opened(request, respond)),
+                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Event::Ended),
+                    Poll::Pending if self.signals.fault().is_some() || self.signals.allow(TURN) => {}
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    fn fault(&self) -> Option<Code> {
+        self.signals.fault().or((self.refused >= MOST_REFUSED).then_some(Code::ENHANCE_YOUR_CALM))
+    }
+
+    fn overdue(&self, head_timeout: Duration) -> Option<Overdue> {
+        let now = now();
+        let waited = self.signals.waits_for_head(now.saturating_duration_since(self.started));
+        if waited.is_some_and(|waited| waited >= head_timeout) {
+            return Some(Overdue::Head);
+        }
+        let busy = self.live.streams.load(Ordering::Relaxed) > 0;
+        let idle = !busy && now.saturating_duration_since(self.used) >= IDLE;
+        idle.then_some(Overdue::Idle)
+    }
+
+    /// Says why, and closes the connection with all its streams.
+    async fn end(&mut self, code: Code) {
+        self.connection.abrupt_shutdown(code);
+        self.signals.allow(TURN);
+        let _ = timeout(CLOSING, poll_fn(|cx| self.connection.poll_closed(cx))).await;
+    }
+
+    fn peer(&self) -> Option<std::net::IpAddr> {
+        self.digest.socket_digest.as_ref()?.peer_addr()?.as_inet().map(SocketAddr::ip)
+    }
+}
+
+impl Share {
+    /// `None` if the others hold too much.
+    fn of(live: &Arc<Live>, fields: usize) -> Option<Self> {
+        if live.fields.load(Ordering::Relaxed) + fields > MOST_FIELDS {
+            return None;
+        }
+        live.fields.fetch_add(fields, Ordering::Relaxed);
+        live.streams.fetch_add(1, Ordering::Relaxed);
+        Some(Self { live: Arc::clone(live), fields })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.live.fields.fetch_sub(self.fields, Ordering::Relaxed);
+        self.live.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What is told to a client about its connection.
+fn terms(limits: HeadLimits) -> Builder {
+    let mut terms = Builder::new();
+    terms
+        .max_header_list_size(MAX_HEADER_LIST.min(u32::try_from(limits.bytes).unwrap_or(MAX_HEADER_LIST)))
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_local_error_reset_streams(Some(MOST_ERRORS));
+    terms
+}
+
+/// Answers a stream whose head breaks the rules. Where the client takes no reply, its stream counts as open.
+fn refuse(mut respond: SendResponse<Bytes>, request: &HeaderMap, violation: Violation, id: &RequestId) {
+    let (parts, body) = grpc::spoken(request, problem(Failure::Head(violation), id.as_str())).into_parts();
+    let end = body.is_empty();
+    if let Ok(mut reply) = respond.send_response(Response::from_parts(parts, ()), end)
+        && !end
+    {
+        let _ = reply.send_data(body, true);
+    }
+}
+
+/// The longest header list, in bytes as RFC 9113 section 6.5.2 counts them.
+const MAX_HEADER_LIST: u32 = 16 * 1024;
+const MAX_STREAMS: u32 = 100;
+/// Header fields that all streams of a connection hold together; each costs a client as little as one byte.
+const MOST_FIELDS: usize = 4096;
+/// What may be on its way to us, in bytes: on one stream, and on all.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What waits on one stream for a client that reads slowly, in bytes.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Streams that break the protocol, and those whose head is refused, until the connection ends.
+const MOST_ERRORS: usize = 256;
+const MOST_REFUSED: usize = 32;
+/// What is read before waiting streams are looked at, in bytes.
+const TURN: usize = 8 * 1024;
+/// How long a connection may have no stream.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long a client may take to read why its connection ends.
+const CLOSING: Duration = Duration::from_secs(1);

@@ -1,0 +1,294 @@
+//! One stream of a connection as a session of the framework.
+//!
+//! The framework has a session for HTTP/2 of its own, which waits for a body for ever, drops interim replies, and ends
+//! a body with an empty part that its HTTP/1.1 side then turns into a second end. This one does none of that.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::Stream;
+use h2::{RecvStream, server::SendResponse};
+use http::{HeaderMap, request::Parts};
+use pingora::{
+    Error,
+    ErrorType::{ConnectionClosed, H2Error, ReadError, ReadTimedout, WriteTimedout},
+    OrErr, Result,
+    http::{RequestHeader, ResponseHeader},
+    protocols::{
+        Digest,
+        http::{
+            HttpTask,
+            body_buffer::FixedBuffer,
+            custom::{CustomMessageWrite, server::Session},
+            v1::client::http_req_header_to_wire,
+        },
+        l4::socket::SocketAddr,
+    },
+    time::timeout,
+};
+
+use super::reply::Reply;
+use crate::proxy::body::{MAX_PREREAD, declared_length};
+
+/// A request and the way back for its reply.
+pub(super) struct StreamSession {
+    request: RequestHeader,
+    body: RecvStream,
+    /// Whether the body's end was read.
+    body_done: bool,
+    body_read: usize,
+    replay: Option<FixedBuffer>,
+    reply: Reply,
+    digest: Arc<Digest>,
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
+    drain_timeout: Option<Duration>,
+}
+
+impl StreamSession {
+    pub(super) fn new(request: Parts, body: RecvStream, respond: SendResponse<Bytes>, digest: Arc<Digest>) -> Self {
+        let reply = Reply::new(respond, &request.method);
+        Self {
+            request: request.into(),
+            body_done: body.is_end_stream(),
+            body,
+            body_read: 0,
+            replay: None,
+            reply,
+            digest,
+            read_timeout: None,
+            write_timeout: None,
+            drain_timeout: None,
+        }
+    }
+
+    /// The next bytes of the body, as they come. Empty parts are nothing: their end is told by `None`.
+    async fn next_part(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            if self.body_done {
+                return Ok(None);
+            }
+            let Some(part) = self.body.data().await else {
+                self.body_done = true;
+                return Ok(None);
+            };
+            let part = part.or_err(ReadError, "while reading a body")?;
+            // Nobody is left to be told of it where this fails.
+            let _ = self.body.flow_control().release_capacity(part.len());
+            if part.is_empty() {
+                continue;
+            }
+            self.body_done = self.body.is_end_stream();
+            self.body_read += part.len();
+            if let Some(replay) = &mut self.replay {
+                replay.write_to_buffer(&part);
+            }
+            return Ok(Some(part));
+        }
+    }
+}
+
+/// Awaits `action`, at most for `patience`.
+async fn in_time<T>(
+    patience: Option<Duration>,
+    late: pingora::ErrorType,
+    action: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let Some(patience) = patience else { return action.await };
+    match timeout(patience, action).await {
+        Ok(done) => done,
+        Err(_) => Error::e_explain(late, "the client took too long"),
+    }
+}
+
+#[async_trait]
+impl Session for StreamSession {
+    fn req_header(&self) -> &RequestHeader {
+        &self.request
+    }
+
+    fn req_header_mut(&mut self) -> &mut RequestHeader {
+        &mut self.request
+    }
+
+    async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
+        in_time(self.read_timeout, ReadTimedout, self.next_part()).await
+    }
+
+    async fn drain_request_body(&mut self) -> Result<()> {
+        in_time(self.drain_timeout, ReadTimedout, async {
+            while self.next_part().await?.is_some() {}
+            Ok(())
+        })
+        .await
+    }
+
+    async fn write_response_header(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {
+        self.reply.send_head(head, end).map_err(Error::into_down)
+    }
+
+    async fn write_response_header_ref(&mut self, head: &ResponseHeader, end: bool) -> Result<()> {
+        self.reply.send_head(Box::new(head.clone()), end).map_err(Error::into_down)
+    }
+
+    async fn write_body(&mut self, part: Bytes, end: bool) -> Result<()> {
+        in_time(self.write_timeout, WriteTimedout, self.reply.send_part(part, end)).await.map_err(Error::into_down)
+    }
+
+    async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
+        self.reply.send_trailers(trailers).map_err(Error::into_down)
+    }
+
+    async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        let mut end = false;
+        for task in tasks {
+            end |= match task {
+                HttpTask::Header(head, end) => {
+                    self.write_response_header(head, end).await?;
+                    end
+                }
+                HttpTask::Body(part, end) => {
+                    if let Some(part) = part.filter(|part| !part.is_empty()) {
+                        self.write_body(part, end).await?;
+                    }
+                    end
+                }
+                HttpTask::UpgradedBody(..) => return Error::e_explain(H2Error, "streams are not upgraded"),
+                HttpTask::Trailer(Some(trailers)) => {
+                    self.write_trailers(*trailers).await?;
+                    true
+                }
+                HttpTask::Trailer(None) | HttpTask::Done => true,
+                HttpTask::Failed(error) => return Err(error),
+            };
+        }
+        if end {
+            self.reply.end().map_err(Error::into_down)?;
+        }
+        Ok(end)
+    }
+
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        self.read_timeout = timeout;
+    }
+
+    fn get_read_timeout(&self) -> Option<Duration> {
+        self.read_timeout
+    }
+
+    fn set_write_timeout(&mut self, timeout: Option<Duration>) {
+        self.write_timeout = timeout;
+    }
+
+    fn get_write_timeout(&self) -> Option<Duration> {
+        self.write_timeout
+    }
+
+    fn set_total_drain_timeout(&mut self, timeout: Option<Duration>) {
+        self.drain_timeout = timeout;
+    }
+
+    fn get_total_drain_timeout(&self) -> Option<Duration> {
+        self.drain_timeout
+    }
+
+    fn request_summary(&self) -> String {
+        self.request.method.to_string()
+    }
+
+    fn response_written(&self) -> Option<&ResponseHeader> {
+        self.reply.written()
+    }
+
+    async fn shutdown(&mut self, _code: u32, _why: &str) {
+        self.reply.break_off();
+    }
+
+    fn is_body_done(&mut self) -> bool {
+        self.body_done
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        self.reply.end().map_err(Error::into_down)
+    }
+
+    fn is_body_empty(&mut self) -> bool {
+        self.body_read == 0 && (self.body_done || declared_length(&self.request.headers) == Some(0))
+    }
+
+    async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
+        if !no_body_expected && !self.body_done {
+            return self.read_body_bytes().await;
+        }
+        let reason = self.reply.given_up().await?;
+        Error::e_explain(ConnectionClosed, format!("the client gave the stream up: {reason}"))
+    }
+
+    fn body_bytes_sent(&self) -> usize {
+        self.reply.body_sent()
+    }
+
+    fn body_bytes_read(&self) -> usize {
+        self.body_read
+    }
+
+    fn digest(&self) -> Option<&Digest> {
+        Some(&self.digest)
+    }
+
+    fn digest_mut(&mut self) -> Option<&mut Digest> {
+        Arc::get_mut(&mut self.digest)
+    }
+
+    fn client_addr(&self) -> Option<&SocketAddr> {
+        self.digest.socket_digest.as_ref()?.peer_addr()
+    }
+
+    fn server_addr(&self) -> Option<&SocketAddr> {
+        self.digest.socket_digest.as_ref()?.local_addr()
+    }
+
+    fn pseudo_raw_h1_request_header(&self) -> Bytes {
+        http_req_header_to_wire(&self.request).map(bytes::BytesMut::freeze).unwrap_or_default()
+    }
+
+    fn enable_retry_buffering(&mut self) {
+        self.replay.get_or_insert_with(|| FixedBuffer::new(MAX_PREREAD));
+    }
+
+    fn retry_buffer_truncated(&self) -> bool {
+        self.replay.as_ref().is_some_and(FixedBuffer::is_truncated)
+    }
+
+    fn get_retry_buffer(&self) -> Option<Bytes> {
+        self.replay.as_ref().filter(|replay| !replay.is_truncated())?.get_buffer()
+    }
+
+    // Messages beside the body are for other protocols.
+
+    async fn finish_custom(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_reader(
+        &mut self,
+    ) -> Option<Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>> {
+        None
+    }
+
+    fn restore_custom_message_reader(
+        &mut self,
+        _reader: Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
+        None
+    }
+
+    fn restore_custom_message_writer(&mut self, _writer: Box<dyn CustomMessageWrite>) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,517 @@
+//! Section 12, HTTP/2: requests on streams are judged and passed on like all others.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::harness::{
+    APP, Answer, Authority, CUSTOMER, Connection, Gateway, Request, await_that, each_row, find, free_address,
+    http2::{Answered, END_HEADERS, END_STREAM, Frames, HEADERS, Http2Client, Sent, block},
+};
+
+fn spoken() -> Gateway {
+    spoken_with("body_timeout: 30s")
+}
+
+/// A gateway that speaks HTTP/2 without TLS, with this limit.
+fn spoken_with(limit: &str) -> Gateway {
+    Gateway::start(|config| {
+        config.plain("h2c: true").limit(limit);
+    })
+}
+
+#[test]
+fn both_versions_are_spoken_on_one_listener() {
+    let gateway = spoken();
+    let client = Http2Client::open(gateway.public);
+    let token = gateway.token("application.read");
+    let bearer = format!("Bearer {token}");
+    let reply = client.get("/v1/applications", &[("authorization", &bearer), ("cookie", "a=b"), ("cookie", "c=d")]);
+    assert_eq!((reply.status, reply.body.as_slice()), (200, &br#"{"ok":true}"#[..]));
+    assert!(reply.header("date").is_some() && reply.header("connection").is_none(), "{reply:?}");
+    let seen = gateway.upstream().request();
+    assert_eq!((seen.method.as_str(), seen.target.as_str()), ("GET", "/v1/applications"));
+    assert_eq!(seen.header("host"), Some("gateway.example"));
+    assert_eq!(seen.header("cookie"), Some("a=b; c=d"));
+    assert_eq!(seen.header("x-customer-id"), Some(CUSTOMER));
+    assert_eq!(seen.header("x-forwarded-host"), Some("gateway.example"));
+    assert_eq!(seen.header("x-forwarded-proto"), Some("http"));
+    assert_eq!(seen.header("authorization"), None);
+    gateway.access_line(seen.header("x-request-id").unwrap());
+    // A request of HTTP/1.1 that is shorter than what HTTP/2 begins with, however slowly it comes.
+    let mut connection = gateway.connect();
+    connection.send(b"GE");
+    connection.send(b"T /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    connection.reply().assert_status(200);
+    let mut connection = gateway.connect();
+    connection.send(b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n");
+    connection.reply().assert_status(505);
+}
+
+#[test]
+fn http_2_is_not_spoken_where_it_was_not_asked_for() {
+    let gateway = Gateway::start(|_| {});
+    let mut connection = gateway.connect();
+    connection.send(crate::harness::http2::PREFACE);
+    connection.reply().assert_status(505);
+    connection.assert_closed();
+}
+
+#[test]
+fn it_is_chosen_by_alpn() {
+    let (authority, address) = (Authority::new("CA"), free_address());
+    let issued = authority.issue(&["a.example"], 1);
+    let gateway = Gateway::start(|config| {
+        config.file("cert.pem", &issued.certificate).file("key.pem", &issued.key);
+        config.listener(&format!(
+            "{{address: \"{address}\", tls: {{certificate: \"file:cert.pem\", key: \"file:key.pem\"}}}}"
+        ));
+    });
+    let client = authority.trusting_client().speaking(&["h2", "http/1.1"]);
+    let connection = Connection::open_tls(address, &client, "a.example").unwrap();
+    assert_eq!(connection.tls().alpn_protocol(), Some(&b"h2"[..]));
+    let mut frames = Frames::on(connection, &[]);
+    assert_eq!(frames.get(1, "/healthz").answer(1), Answered::Status(200));
+    assert_eq!(frames.get(3, "/v1/applications").answer(3), Answered::Status(401));
+    assert_eq!(gateway.upstream().request().header("x-forwarded-proto"), Some("https"));
+}
+
+/// A request without an authority.
+const BARE: [(&str, &str); 3] = [(":method", "GET"), (":scheme", "http"), (":path", "/healthz")];
+
+#[test]
+fn a_head_that_breaks_the_rules_is_refused_and_others_go_on() {
+    let gateway = spoken();
+    let with = |fields: &[(&'static str, &'static str)]| {
+        let mut all = vec![BARE[0], BARE[1], (":authority", "a"), BARE[2]];
+        all.extend(fields);
+        all
+    };
+    let without_authority = |fields: &[(&'static str, &'static str)]| [&BARE[..], fields].concat();
+    let pseudo = |method, path, authority| {
+        vec![(":method", method), (":scheme", "http"), (":authority", authority), (":path", path)]
+    };
+    let (protocol_error, connection_error) = (Answered::Reset(1), Answered::GoAway(1));
+    let cases: Vec<(&str, Vec<(&str, &str)>, Answered)> = vec![
+        ("no authority", without_authority(&[]), Answered::Status(400)),
+        ("two Hosts", without_authority(&[("host", "a"), ("host", "a")]), Answered::Status(400)),
+        ("another Host", with(&[("host", "b")]), Answered::Status(400)),
+        ("a Host with a path", without_authority(&[("host", "a/b")]), Answered::Status(400)),
+        ("an authority with user data", pseudo("GET", "/healthz", "u@a"), Answered::Status(400)),
+        ("an authority with a bad port", pseudo("GET", "/healthz", "a:b"), Answered::Status(400)),
+        ("a list of lengths", with(&[("content-length", "0, 0")]), protocol_error),
+        ("a signed length", with(&[("content-length", "+0")]), protocol_error),
+        ("a length in another spelling", with(&[("content_length", "0")]), Answered::Status(400)),
+        ("a coding in another spelling", with(&[("transfer_encoding", "chunked")]), Answered::Status(400)),
+        ("an unknown expectation", with(&[("expect", "x")]), Answered::Status(417)),
+        ("space around a value", with(&[("x", " y")]), Answered::Status(400)),
+        ("TRACE", pseudo("TRACE", "/healthz", "a"), Answered::Status(405)),
+        ("CONNECT", vec![(":method", "CONNECT"), (":authority", "a:1")], Answered::Status(405)),
+        ("a long method", pseudo("GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG", "/healthz", "a"), Answered::Status(501)),
+        ("no slash", pseudo("GET", "healthz", "a"), protocol_error),
+        ("absolute form", pseudo("GET", "http://evil/healthz", "a"), protocol_error),
+        ("GET *", pseudo("GET", "*", "a"), Answered::Status(400)),
+        ("a path with two readings", pseudo("GET", "/x/../healthz", "a"), Answered::Status(400)),
+        ("an encoded slash", pseudo("GET", "/x%2fhealthz", "a"), Answered::Status(400)),
+        ("a control character in the path", pseudo("GET", "/heal\rthz", "a"), protocol_error),
+        ("a space in the path", pseudo("GET", "/heal thz", "a"), protocol_error),
+        ("an empty path", pseudo("GET", "", "a"), protocol_error),
+        ("a field of one connection", with(&[("connection", "close")]), protocol_error),
+        ("transfer-encoding", with(&[("transfer-encoding", "chunked")]), protocol_error),
+        ("upgrade", with(&[("upgrade", "h2c")]), protocol_error),
+        ("keep-alive", with(&[("keep-alive", "1")]), protocol_error),
+        ("proxy-connection", with(&[("proxy-connection", "1")]), protocol_error),
+        ("te", with(&[("te", "gzip")]), protocol_error),
+        ("an upper-case name", with(&[("X-Upper", "1")]), connection_error),
+        ("a control character in a value", with(&[("x", "a\r\nb: c")]), connection_error),
+        ("two methods", with(&[(":method", "GET")]), protocol_error),
+        ("a pseudo-header field after others", vec![BARE[0], BARE[1], ("x", "y"), (":path", "/")], protocol_error),
+        ("an unknown pseudo-header field", vec![(":what", "x")], connection_error),
+        ("a status in a request", with(&[(":status", "200")]), protocol_error),
+        ("no method", vec![(":scheme", "http"), (":path", "/"), (":authority", "a")], protocol_error),
+        ("no scheme", vec![(":method", "GET"), (":path", "/"), (":authority", "a")], protocol_error),
+    ];
+    each_row(
+        &cases,
+        |case| case.0.to_owned(),
+        |(_, fields, expected)| {
+            let mut frames = Frames::open(gateway.public);
+            assert_eq!(frames.headers(END_STREAM, 1, fields).answer(1), *expected);
+            gateway.upstream().assert_untouched();
+            if *expected == connection_error {
+                return frames.connection.assert_closed();
+            }
+            assert_eq!(frames.get(3, "/healthz").answer(3), Answered::Status(200));
+            gateway.upstream().forget();
+        },
+    );
+}
+
+#[test]
+fn refusals_read_as_in_http_1() {
+    let gateway = spoken();
+    let client = Http2Client::open(gateway.public);
+    let reply = client.get("/v1/applications", &[]);
+    assert_eq!((reply.status, reply.json()["code"].as_str()), (401, Some("missing_token")));
+    assert!(reply.header("www-authenticate").is_some_and(|challenge| challenge.starts_with("Bearer realm=")));
+    let reply = client.get("/nowhere", &[]);
+    assert_eq!((reply.status, reply.json()["code"].as_str()), (404, Some("no_route")));
+    let reply = client.get("/healthz", &[("expect", "x")]);
+    assert_eq!((reply.status, reply.json()["code"].as_str()), (417, Some("invalid_request")));
+    // Tokens are issued, and bodies judged.
+    let session = format!("Bearer {}", gateway.session());
+    let fields = [("authorization", session.as_str()), ("content-type", "application/json")];
+    let path = "/v1/applications.get";
+    assert_eq!(client.post(path, &fields, format!("{{\"applicationId\":\"{APP}\"}}").as_bytes()).status, 200);
+    assert_eq!(client.post(path, &fields, b"{\"applicationId\":\"other\"}").json()["code"], "application_mismatch");
+    let basic = gateway.owner().basic();
+    let fields = [("authorization", basic.as_str()), ("content-type", "application/x-www-form-urlencoded")];
+    assert_eq!(client.post("/v1/oauth2/token", &fields, b"grant_type=client_credentials").status, 200);
+}
+
+#[test]
+fn identity_that_a_client_claims_never_arrives_from_a_stream_either() {
+    let gateway = spoken();
+    let client = Http2Client::open(gateway.public);
+    let bearer = format!("Bearer {}", gateway.token("application.read"));
+    for name in ["x-customer-id", "x_customer_id", "x-scope", "x-client-cert-subject", "x-forwarded-for", "forwarded"] {
+        gateway.upstream().forget();
+        let reply = client.get("/v1/applications", &[("authorization", &bearer), (name, "evil")]);
+        assert_eq!(reply.status, 200, "{name}");
+        let head = gateway.upstream().request().head;
+        assert!(!String::from_utf8_lossy(&head).contains("evil"), "{name}");
+    }
+}
+
+#[test]
+fn a_body_arrives_whole_and_ends_once() {
+    let gateway = spoken();
+    let client = Http2Client::open(gateway.public);
+    let bearer = format!("Bearer {}", gateway.token("application"));
+    let post = |length: Option<&str>| {
+        let mut fields = vec![("authorization", bearer.as_str())];
+        fields.extend(length.map(|length| ("content-length", length)));
+        Http2Client::request("POST", "/v1/any/x", &fields)
+    };
+    let parts = |parts: &[&'static [u8]]| parts.iter().map(|part| Bytes::from_static(part)).collect();
+    let trailers = HeaderMap::from_iter([("x-customer-id".parse().unwrap(), "evil".parse().unwrap())]);
+    let cases: Vec<(&str, Option<&str>, Sent)> = vec![
+        ("ending with an empty frame", None, Sent { parts: parts(&[b"ab", b"cd"]), ..Sent::default() }),
+        ("ending with its last part", None, Sent { parts: parts(&[b"abcd"]), ends_with_data: true, ..Sent::default() }),
+        (
+            "with empty frames within",
+            None,
+            Sent { parts: parts(&[b"", b"ab", b"", b"", b"cd", b""]), ..Sent::default() },
+        ),
+        ("with a length", Some("4"), Sent { parts: parts(&[b"ab", b"cd"]), ..Sent::default() }),
+        ("with trailers", None, Sent { parts: parts(&[b"abcd"]), trailers: Some(trailers), ..Sent::default() }),
+    ];
+    for (name, length, sent) in cases {
+        gateway.upstream().forget();
+        assert_eq!(client.send(post(length), Some(sent)).unwrap().status, 200, "{name}");
+        let seen = gateway.upstream().request();
+        assert_eq!(seen.body, b"abcd", "{name}");
+        let raw = gateway.upstream().raw();
+        assert!(!String::from_utf8_lossy(&raw).contains("evil"), "{name}");
+        // A second end would be the beginning of the next request on that connection.
+        let ends = raw.windows(5).filter(|window| window == b"0\r\n\r\n").count();
+        assert_eq!(ends, usize::from(length.is_none()), "{name}: {}", raw.escape_ascii());
+        gateway.upstream().forget();
+        gateway.send(&Request::get("/healthz")).assert_status(200);
+        assert_eq!(gateway.upstream().request().target, "/healthz", "{name}");
+    }
+    // Larger than every window on its way.
+    let large: Vec<Bytes> = (0..40).map(|_| Bytes::from(vec![b'x'; 100_000])).collect();
+    gateway.upstream().forget();
+    let sent = Sent { parts: large, ..Sent::default() };
+    assert_eq!(client.send(post(None), Some(sent)).unwrap().status, 200);
+    assert_eq!(gateway.upstream().request().body.len(), 4_000_000);
+}
+
+#[test]
+fn a_length_that_is_not_kept_is_a_broken_stream() {
+    let gateway = spoken();
+    let bearer = format!("Bearer {}", gateway.token("application"));
+    for (length, body) in [("3", "abcd"), ("5", "abcd")] {
+        let mut frames = Frames::open(gateway.public);
+        let fields = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "/v1/any/x"),
+            ("authorization", &bearer),
+            ("content-length", length),
+        ];
+        frames.headers(0, 1, &fields).send(0, END_STREAM, 1, body.as_bytes());
+        assert_eq!(frames.answer(1), Answered::Reset(1), "{length}");
+        assert!(gateway.upstream().requests().iter().all(|request| !request.complete));
+    }
+}
+
+#[test]
+fn a_body_has_its_limit() {
+    let gateway = spoken_with("body: 100KiB");
+    let client = Http2Client::open(gateway.public);
+    let bearer = format!("Bearer {}", gateway.token("application"));
+    let fields = [("authorization", bearer.as_str())];
+    let sized = |length: usize| client.post("/v1/any/x", &fields, &vec![b'x'; length]).status;
+    assert_eq!(sized(100 * 1024), 200);
+    gateway.upstream().forget();
+    assert_eq!(sized(100 * 1024 + 1), 413);
+    assert!(gateway.upstream().requests().iter().all(|request| !request.complete), "a cut body arrived as whole");
+    let told = [("authorization", bearer.as_str()), ("content-length", "102401")];
+    gateway.upstream().forget();
+    assert_eq!(client.post("/v1/any/x", &told, &vec![b'x'; 100 * 1024 + 1]).json()["code"], "body_too_large");
+    gateway.upstream().assert_untouched();
+}
+
+#[test]
+fn a_body_that_stalls_is_given_up_and_other_streams_go_on() {
+    let gateway = spoken_with("body_timeout: 1s");
+    let client = Http2Client::open(gateway.public);
+    let (session, bearer) = (gateway.session(), gateway.token("application"));
+    let bearers = [format!("Bearer {session}"), format!("Bearer {bearer}"), gateway.owner().basic()];
+    let json = "application/json";
+    let cases = [
+        ("read for its application ID", "/v1/applications.get", &bearers[0], json),
+        ("streamed upstream", "/v1/any/x", &bearers[1], json),
+        ("a token request", "/v1/oauth2/token", &bearers[2], "application/x-www-form-urlencoded"),
+    ];
+    for (name, path, authorization, kind) in cases {
+        let fields = [("authorization", authorization.as_str()), ("content-type", kind)];
+        let begin = Instant::now();
+        let sent = Sent { parts: vec![Bytes::from_static(b"{")], endless: true, ..Sent::default() };
+        let reply = client.send(Http2Client::request("POST", path, &fields), Some(sent)).unwrap();
+        assert_eq!(reply.status, 408, "{name}");
+        assert!((800..3000).contains(&begin.elapsed().as_millis()), "{name}: {:?}", begin.elapsed());
+        assert_eq!(client.get("/healthz", &[]).status, 200);
+    }
+    // One that comes slowly, but comes, is waited for.
+    let parts = vec![Bytes::from_static(b"x"); 4];
+    let fields = [("authorization", bearers[1].as_str())];
+    let sent = Sent { parts, pause: Duration::from_millis(400), ..Sent::default() };
+    assert_eq!(client.send(Http2Client::request("POST", "/v1/any/x", &fields), Some(sent)).unwrap().status, 200);
+}
+
+#[test]
+fn an_expectation_is_met_before_the_body_is_awaited() {
+    let gateway = spoken();
+    let client = Http2Client::open(gateway.public);
+    let session = format!("Bearer {}", gateway.session());
+    let fields =
+        [("authorization", session.as_str()), ("content-type", "application/json"), ("expect", "100-continue")];
+    let body = Bytes::from(format!("{{\"applicationId\":\"{APP}\"}}"));
+    let sent = Sent { parts: vec![body], pause: Duration::from_millis(200), ..Sent::default() };
+    let reply = client.send(Http2Client::request("POST", "/v1/applications.get", &fields), Some(sent)).unwrap();
+    assert_eq!((reply.status, reply.interim), (200, vec![100]));
+}
+
+#[test]
+fn replies_pass_as_they_are() {
+    let gateway = spoken();
+    let client = Http2Client::open(gateway.public);
+    gateway.upstream().once(Answer::Bytes(b"HTTP/1.1 204 No Content\r\nX-Other: one\r\n\r\n".to_vec()));
+    let reply = client.get("/healthz", &[]);
+    assert_eq!((reply.status, reply.header("x-other"), reply.body.len()), (204, Some("one"), 0));
+    let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nKeep-Alive: 5\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n";
+    gateway.upstream().once(Answer::Bytes(chunked.to_vec()));
+    let reply = client.get("/healthz", &[]);
+    assert_eq!((reply.status, reply.body.as_slice()), (200, &b"abcd"[..]));
+    assert!(["transfer-encoding", "keep-alive", "connection", "x-hop"].iter().all(|name| reply.header(name).is_none()));
+    let large = vec![b'y'; 3_000_000];
+    gateway.upstream().once(Answer::with(200, "", &large));
+    assert_eq!(client.get("/healthz", &[]).body, large);
+    gateway.upstream().once(Answer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n".to_vec()));
+    let reply = client.send(Http2Client::request("HEAD", "/healthz", &[]), None).unwrap();
+    assert_eq!((reply.status, reply.header("content-length"), reply.body.len()), (200, Some("2000"), 0));
+    gateway.upstream().once(Answer::Bytes(
+        b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec(),
+    ));
+    assert_eq!(client.get("/healthz", &[]).status, 200);
+}
+
+#[test]
+fn a_reply_that_ends_early_is_a_broken_stream() {
+    let gateway = spoken();
+    let client = Http2Client::open(gateway.public);
+    for bytes in [
+        &b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"[..],
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+    ] {
+        gateway.upstream().once(Answer::ThenClose(bytes.to_vec()));
+        let broken = client.send(Http2Client::request("GET", "/healthz", &[]), None).unwrap_err();
+        assert!(broken.is_reset(), "{broken}");
+    }
+    assert_eq!(client.get("/healthz", &[]).status, 200);
+}
+
+#[test]
+fn streams_are_served_side_by_side() {
+    let gateway = spoken();
+    let client = Http2Client::open(gateway.public);
+    gateway.upstream().once(Answer::Hang);
+    let mut frames = Frames::open(gateway.public);
+    frames.get(1, "/healthz");
+    await_that("one that hangs", || !gateway.upstream().requests().is_empty());
+    assert_eq!(frames.get(3, "/healthz").answer(3), Answered::Status(200));
+    let many = client.send_all((0..300).map(|_| Http2Client::request("GET", "/healthz", &[])).collect());
+    assert!(many.iter().all(|reply| reply.as_ref().is_ok_and(|reply| reply.status == 200)));
+    // The client of the first gives it up: so does the gateway.
+    frames.send(crate::harness::http2::RST_STREAM, 0, 1, &8_u32.to_be_bytes());
+    await_that("nothing is in flight", || gateway.metrics().value("scopegate_in_flight_requests", &[]) <= 0.0);
+}
+
+#[test]
+fn a_gateway_that_stops_finishes_what_it_began() {
+    let gateway = spoken();
+    let (answer, steps) = Answer::stepwise();
+    gateway.upstream().once(answer);
+    let mut frames = Frames::open(gateway.public);
+    frames.get(1, "/healthz");
+    await_that("the request upstream", || !gateway.upstream().requests().is_empty());
+    gateway.signal("TERM");
+    // First GOAWAY, without an error, then the reply.
+    assert_eq!(frames.answer(1), Answered::GoAway(0));
+    steps.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    assert_eq!(frames.answer(1), Answered::Status(200));
+    frames.connection.assert_closed();
+}
+
+#[test]
+fn a_slow_head_is_not_waited_for() {
+    let gateway = spoken_with("header_timeout: 1s");
+    let mut frames = Frames::open(gateway.public);
+    assert_eq!(frames.get(1, "/nowhere").answer(1), Answered::Status(404));
+    let begin = Instant::now();
+    frames.send(HEADERS, END_STREAM, 3, &block(&crate::harness::http2::get("/healthz"))[..5]);
+    let answer = frames.answer(3);
+    assert!(matches!(answer, Answered::GoAway(_) | Answered::Closed), "{answer:?}");
+    assert!((800..3000).contains(&begin.elapsed().as_millis()), "{answer:?} {:?}", begin.elapsed());
+    let mut connection = gateway.connect();
+    let begin = Instant::now();
+    connection.send(&crate::harness::http2::PREFACE[..20]);
+    connection.assert_closed();
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    gateway.upstream().assert_untouched();
+}
+
+#[test]
+fn header_lists_have_their_limits() {
+    let gateway = spoken_with("header_count: 20");
+    let of = |fields: &[(&str, &str)]| {
+        let fields = [&crate::harness::http2::get("/healthz")[..], fields].concat();
+        Frames::open(gateway.public).headers(END_STREAM, 1, &fields).answer(1)
+    };
+    let counted = |count: usize| of(&vec![("x", "y"); count]);
+    assert_eq!((counted(20), counted(21)), (Answered::Status(200), Answered::Status(431)));
+    let sized = |size: usize| of(&[("x", &"y".repeat(size))]);
+    assert_eq!((sized(15_000), sized(16_200)), (Answered::Status(200), Answered::Status(431)));
+    // In several frames, as it must be sent.
+    let block = block(&[&crate::harness::http2::get("/healthz")[..], &[("x", &"y".repeat(10_000))]].concat());
+    let mut frames = Frames::open(gateway.public);
+    frames.send(HEADERS, END_STREAM, 1, &block[..1000]);
+    frames.send(crate::harness::http2::CONTINUATION, END_HEADERS, 1, &block[1000..]);
+    assert_eq!(frames.answer(1), Answered::Status(200));
+}
+
+#[test]
+fn callers_of_grpc_are_told_in_their_own_words() {
+    let down = free_address();
+    let gateway = Gateway::start(|config| {
+        config.plain("h2c: true");
+        config.routes = vec![
+            "{match: \"* /v1/any/**\", scope: application, upstream: applications}".to_owned(),
+            "{match: POST /down/call, public: true, upstream: down}".to_owned(),
+        ];
+        config.timeout(&format!("connect: 1s}}\n  down: {{servers: [\"{down}\"]"));
+    });
+    let client = Http2Client::open(gateway.public);
+    let read = format!("Bearer {}", gateway.token("application.read"));
+    let post = |path: &str, fields: &[(&str, &str)], body: &[u8]| {
+        let fields = [&[("content-type", "application/grpc+proto"), ("te", "trailers")], fields].concat();
+        client.post(path, &fields, body)
+    };
+    for (name, reply, status) in [
+        ("no token", post("/v1/any/x", &[], b"x"), "16"),
+        ("too small a scope", post("/v1/any/x", &[("authorization", &read)], b"x"), "7"),
+        ("no route", post("/nowhere", &[], b"x"), "12"),
+        ("a malformed request", post("/v1/any/x", &[("expect", "x")], b"x"), "3"),
+        ("two readings of its path", post("/v1//any/x", &[], b"x"), "3"),
+        ("nobody behind the gateway", post("/down/call", &[], b"x"), "14"),
+    ] {
+        assert_eq!((reply.status, reply.body.len()), (200, 0), "{name}: {reply:?}");
+        assert_eq!(reply.header("content-type"), Some("application/grpc"), "{name}");
+        assert_eq!(reply.header("grpc-status"), Some(status), "{name}");
+        assert!(reply.header("grpc-message").is_some_and(|message| !message.is_empty()), "{name}");
+    }
+    // Trailers alone: one frame, which ends the stream.
+    let mut frames = Frames::open(gateway.public);
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "a"),
+        (":path", "/nowhere"),
+        ("content-type", "application/grpc"),
+    ];
+    frames.headers(END_STREAM, 1, &fields);
+    let head = std::iter::from_fn(|| frames.next()).find(|frame| frame.kind == HEADERS).unwrap();
+    assert_eq!(head.flags & END_STREAM, END_STREAM);
+    assert!(find(&head.payload, b"problem").is_none());
+}
+
+#[test]
+fn a_client_of_other_people_speaks_each_version() {
+    let version = std::process::Command::new("curl").arg("--version").output();
+    if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("HTTP2")) {
+        assert!(std::env::var_os("CI").is_none(), "no curl with HTTP/2");
+        println!("skipped: no curl with HTTP/2");
+        return;
+    }
+    let (authority, address) = (Authority::new("CA"), free_address());
+    let issued = authority.issue(&["a.example"], 1);
+    let gateway = Gateway::start(|config| {
+        config.file("ca.pem", &authority.pem);
+        config.file("cert.pem", &issued.certificate).file("key.pem", &issued.key);
+        config.plain("h2c: true");
+        config.listener(&format!(
+            "{{address: \"{address}\", tls: {{certificate: \"file:cert.pem\", key: \"file:key.pem\"}}}}"
+        ));
+    });
+    let token = gateway.token("application");
+    let large = "x".repeat(300_000);
+    std::fs::write(gateway.folder().join("body"), &large).unwrap();
+    let (plain, secure) = (gateway.url(), format!("https://a.example:{}", address.port()));
+    for (version, arguments, base) in [
+        ("1.1", &["--http1.1"][..], &plain),
+        ("2", &["--http2-prior-knowledge"], &plain),
+        ("1.1", &["--http1.1", "--tls-max", "1.2"], &secure),
+        ("2", &["--http2", "--tls-max", "1.2"], &secure),
+        ("2", &["--http2", "--tlsv1.3"], &secure),
+    ] {
+        gateway.upstream().forget();
+        let output = std::process::Command::new("curl")
+            .args(["--silent", "--show-error", "--max-time", "10", "--cacert", "ca.pem", "--data-binary", "@body"])
+            .args(["--header", "Content-Type: application/octet-stream"])
+            .args([
+                "--write-out",
+                " %{http_version} %{http_code}",
+                "--header",
+                &format!("Authorization: Bearer {token}"),
+            ])
+            .args(["--resolve", &format!("a.example:{}:127.0.0.1", address.port())])
+            .args(arguments)
+            .arg(format!("{base}/v1/any/x"))
+            .current_dir(gateway.folder())
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(
+            told,
+            format!("{{\"ok\":true}} {version} 200"),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert_eq!(gateway.upstream().request().body.len(), large.len(), "{arguments:?}");
+    }
+}
