@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Every module and its floor. A module may use lower floors, and its neighbours where that makes no circle.
-const FLOORS: [(&str, u8); 17] = [
+const FLOORS: [(&str, u8); 18] = [
     ("main", 6),
     ("cli", 6),
     ("app", 5),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::harness::{
-    APP, Answer, Authority, CUSTOMER, Connection, Gateway, Request, await_that, each_row, find, free_address,
+    APP, Answer, Authority, CUSTOMER, Connection, Gateway, H2Server, Request, await_that, each_row, find, free_address,
     http2::{Answered, END_HEADERS, END_STREAM, Frames, HEADERS, Http2Client, Sent, block},
 };
 
@@ -458,6 +458,31 @@ fn callers_of_grpc_are_told_in_their_own_words() {
     let head = std::iter::from_fn(|| frames.next()).find(|frame| frame.kind == HEADERS).unwrap();
     assert_eq!(head.flags & END_STREAM, END_STREAM);
     assert!(find(&head.payload, b"problem").is_none());
+}
+
+#[test]
+fn calls_of_grpc_pass_with_the_trailers_of_their_replies() {
+    let server = H2Server::start(None);
+    let gateway = Gateway::start(|config| {
+        config.plain("h2c: true");
+        config.instead = Some(server.address);
+        config.group.push("protocol: h2c".to_owned());
+    });
+    let client = Http2Client::open(gateway.public);
+    let bearer = format!("Bearer {}", gateway.token("application"));
+    let fields = [("authorization", bearer.as_str()), ("content-type", "application/grpc"), ("te", "trailers")];
+    let trailers = HeaderMap::from_iter([("x-customer-id".parse().unwrap(), "evil".parse().unwrap())]);
+    for trailers in [None, Some(trailers)] {
+        let parts = vec![Bytes::from_static(b"ab"), Bytes::from_static(b"cd")];
+        let sent = Sent { parts, trailers, ..Sent::default() };
+        let reply = client.send(Http2Client::request("POST", "/v1/any/x", &fields), Some(sent)).unwrap();
+        assert_eq!((reply.status, reply.body.as_slice()), (200, &b"ok"[..]));
+        assert_eq!(reply.trailers.expect("trailers")["x-end"], "1");
+        let (head, body) = server.seen.requests.lock().unwrap().pop().unwrap();
+        assert_eq!(body, b"abcd");
+        assert_eq!(head.headers["x-customer-id"], CUSTOMER);
+        assert_eq!(head.uri.authority().unwrap().as_str(), "gateway.example");
+    }
 }
 
 #[test]
