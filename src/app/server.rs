@@ -116,13 +116,7 @@ impl Server {
         let trust = Trust::new(issuer.url.clone(), rules, trusted_issuers(trust)?);
         trust.replace(standing);
         let start = began();
-        let shares = Shares {
-            connections: limits.connections,
-            admin: ADMIN_CONNECTIONS,
-            in_flight: limits.in_flight,
-            pooled: pool,
-        };
-        let shares = shares.fit(threads);
+        let shares = shares(&limits, pool, threads);
         let gateway = Gateway {
             throttle: Throttle::new(limits.rate, &routes, start),
             routes,
@@ -132,12 +126,7 @@ impl Server {
             revoker: Arc::new(revoker),
             catalogue,
             upstreams: Arc::new(Upstreams::new(upstreams, start)),
-            limits: RequestLimits {
-                body: limits.body,
-                body_timeout: limits.body_timeout,
-                send_timeout: limits.send_timeout,
-                in_flight: shares.in_flight,
-            },
+            limits: request_limits(&limits, shares),
             metrics,
             access_log: Arc::new(AccessLog::start(std::io::stdout())),
             in_flight: Arc::new(AtomicUsize::new(0)),
@@ -216,6 +205,17 @@ impl Server {
         access_log.flush(FLUSH);
         Ok(())
     }
+}
+
+fn request_limits(limits: &config::Limits, shares: Shares) -> RequestLimits {
+    let config::Limits { body, body_timeout, send_timeout, .. } = *limits;
+    RequestLimits { body, body_timeout, send_timeout, in_flight: shares.in_flight }
+}
+
+/// What the limits ask for, as far as there are file descriptors.
+fn shares(limits: &config::Limits, pooled: usize, threads: usize) -> Shares {
+    let (connections, in_flight) = (limits.connections, limits.in_flight);
+    Shares { connections, admin: ADMIN_CONNECTIONS, in_flight, pooled }.fit(threads)
 }
 
 /// The framework has one pool for all upstreams, which counts by worker threads.

@@ -113,7 +113,7 @@ fn a_client_that_breaks_the_protocol_is_told_which_rule() {
         (
             "6.9.1: one of a stream that overflows",
             with(&open, frame(WINDOW_UPDATE, 0, 1, &most).repeat(2)),
-            either(FLOW_CONTROL_ERROR),
+            either(FLOW_CONTROL_ERROR).into_iter().chain(either(PROTOCOL_ERROR)).collect(),
         ),
         (
             "8.1: trailers without an end",

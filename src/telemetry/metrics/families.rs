@@ -5,8 +5,6 @@ use prometheus::{
     process_collector::ProcessCollector,
 };
 
-use super::tls::TlsFamilies;
-
 /// Upper bounds of the duration buckets, in seconds.
 pub(super) const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
@@ -27,7 +25,6 @@ pub(super) struct Families {
     pub(super) connections: IntGauge,
     pub(super) access_log_dropped: IntCounter,
     pub(super) store_up: IntGauge,
-    pub(super) tls: TlsFamilies,
 }
 
 impl Families {
@@ -85,7 +82,6 @@ impl Families {
             in_flight: gauge("scopegate_in_flight_requests", "Requests being served."),
             connections: gauge("scopegate_open_connections", "Connections that clients have open."),
             store_up: gauge("scopegate_store_up", "Whether the store could be read and written when last tried."),
-            tls: TlsFamilies::register(registry),
             access_log_dropped: counter(
                 "scopegate_access_log_dropped_total",
                 "Access log lines that the sink did not take.",

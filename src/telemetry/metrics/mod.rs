@@ -8,6 +8,7 @@ use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, Opts, Registry, 
 
 use self::{
     families::{Families, register},
+    tls::TlsFamilies,
     upstream::UpstreamSeries,
 };
 pub use self::{tls::Handshake, upstream::UpstreamNames};
@@ -68,6 +69,7 @@ pub struct Readings<'r> {
 pub struct Metrics {
     registry: Registry,
     families: Families,
+    tls: TlsFamilies,
     subjects: Vec<SubjectSeries>,
     upstreams: Vec<UpstreamSeries>,
     cache_hits: IntCounter,
@@ -129,6 +131,7 @@ impl Metrics {
                 .map(|result| token_requests.with_label_values(&[result.name()]))
                 .collect(),
             families,
+            tls: TlsFamilies::register(&registry),
             registry,
         }
     }

@@ -48,12 +48,12 @@ impl TlsFamilies {
 impl Metrics {
     /// Counts one TLS handshake.
     pub fn count_handshake(&self, handshake: Handshake) {
-        self.families.tls.handshakes.with_label_values(&[handshake.name()]).inc();
+        self.tls.handshakes.with_label_values(&[handshake.name()]).inc();
     }
 
     /// States when the certificates in use end, of several with one name the one that ends first.
     pub fn state_certificate_ends(&self, ends: &[(String, Timestamp)]) {
-        let family = &self.families.tls.certificate_expiry;
+        let family = &self.tls.certificate_expiry;
         family.reset();
         let mut ends: Vec<_> = ends.iter().collect();
         ends.sort_by_key(|(_, end)| std::cmp::Reverse(*end));
