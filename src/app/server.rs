@@ -134,8 +134,7 @@ impl Server {
         };
         let head = HeadLimits { bytes: limits.headers, lines: limits.header_count };
         let gate = GateLimits { head, head_timeout: limits.header_timeout };
-        let ready = Arc::new(AtomicBool::new(false));
-        let health = Arc::default();
+        let (ready, health) = (Arc::new(AtomicBool::new(false)), Arc::default());
         Ok(Self { listeners, threads, shares, gate, gateway, ready, plan, health })
     }
 
