@@ -160,29 +160,13 @@ impl Server {
         let mut server =
             pingora::server::Server::new_with_opt_and_conf(None, server_conf(self.threads, self.shares.pooled));
         server.bootstrap();
-        let access_log = Arc::clone(&self.gateway.access_log);
-        let signals = Signals {
-            ready: Arc::clone(&self.ready),
-            in_flight: Arc::clone(&self.gateway.in_flight),
-            access_log: Arc::clone(&access_log),
-        };
+        let (access_log, metrics) = (Arc::clone(&self.gateway.access_log), Arc::clone(&self.gateway.metrics));
         let connections = Arc::new(AtomicUsize::new(0));
-        let admin = Admin {
-            metrics: Arc::clone(&self.gateway.metrics),
-            ready: Arc::clone(&self.ready),
-            store: Arc::clone(&self.health),
-            trust: Arc::clone(&self.gateway.trust),
-            cache: Arc::clone(&self.gateway.cache),
-            in_flight: Arc::clone(&self.gateway.in_flight),
-            connections: Arc::clone(&connections),
-            access_log: Arc::clone(&access_log),
-            upstreams: Arc::clone(&self.gateway.upstreams),
-        };
+        let (signals, admin) = (self.signals(), self.admin(&connections));
         let addresses = self.listeners.addresses();
         let ready = Arc::clone(&self.ready);
         let (gate, shares, send_timeout) = (self.gate, self.shares, self.gateway.limits.send_timeout);
         let keeper = Keeper::of(&self.gateway.upstreams);
-        let metrics = Arc::clone(&self.gateway.metrics);
         self.listeners.keep_fresh(Arc::clone(&metrics))?;
         let Opened { public: listeners, admin: admin_listener, .. } = self.listeners;
         let proxy = Arc::new(http_proxy(&server.configuration, self.gateway));
@@ -203,6 +187,29 @@ impl Server {
         server.run(RunArgs { shutdown_signal: Box::new(signals) });
         access_log.flush(FLUSH);
         Ok(())
+    }
+
+    fn signals(&self) -> Signals {
+        Signals {
+            ready: Arc::clone(&self.ready),
+            in_flight: Arc::clone(&self.gateway.in_flight),
+            access_log: Arc::clone(&self.gateway.access_log),
+        }
+    }
+
+    /// What operators ask; `connections` counts those that clients have open.
+    fn admin(&self, connections: &Arc<AtomicUsize>) -> Admin {
+        Admin {
+            metrics: Arc::clone(&self.gateway.metrics),
+            ready: Arc::clone(&self.ready),
+            store: Arc::clone(&self.health),
+            trust: Arc::clone(&self.gateway.trust),
+            cache: Arc::clone(&self.gateway.cache),
+            in_flight: Arc::clone(&self.gateway.in_flight),
+            connections: Arc::clone(connections),
+            access_log: Arc::clone(&self.gateway.access_log),
+            upstreams: Arc::clone(&self.gateway.upstreams),
+        }
     }
 }
 
