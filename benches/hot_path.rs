@@ -67,6 +67,7 @@ fn route(place: usize, places: ApplicationPlaces, scopes: ScopeSet) -> Route {
         application: places,
         token: TokenForwarding::Remove,
         mint: None,
+        stream: scopegate::policy::Stream::default(),
         cors: None,
         rate: None,
         upstream: UpstreamId::new(0),

@@ -116,13 +116,7 @@ impl Server {
         let trust = Trust::new(issuer.url.clone(), rules, trusted_issuers(trust)?);
         trust.replace(standing);
         let start = began();
-        let shares = Shares {
-            connections: limits.connections,
-            admin: ADMIN_CONNECTIONS,
-            in_flight: limits.in_flight,
-            pooled: pool,
-        };
-        let shares = shares.fit(threads);
+        let shares = shares(limits, pool).fit(threads);
         let gateway = Gateway {
             throttle: Throttle::new(limits.rate, &routes, start),
             routes,
@@ -248,6 +242,11 @@ fn settings(issuer: config::Issuer) -> Settings {
 fn bounds(cache: config::Cache) -> Bounds {
     let config::Cache { entries, memory, negative_entries, negative_ttl } = cache;
     Bounds { entries, memory, negative_entries, negative_ttl }
+}
+
+fn shares(limits: config::Limits, pooled: usize) -> Shares {
+    let config::Limits { connections, in_flight, .. } = limits;
+    Shares { connections, admin: ADMIN_CONNECTIONS, in_flight, pooled }
 }
 
 fn rates(limits: config::Limits) -> Rates {

@@ -60,6 +60,7 @@ mod tests {
             application: ApplicationPlaces { path: Some(0), ..ApplicationPlaces::default() },
             token: TokenForwarding::Remove,
             mint: None,
+            stream: crate::policy::Stream::default(),
             cors: None,
             rate: None,
             upstream: UpstreamId::new(0),

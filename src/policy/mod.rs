@@ -13,6 +13,7 @@ mod proxy_header;
 mod query;
 mod route;
 mod splice;
+mod stream;
 mod stream_head;
 
 pub use binding::{Parts, bind, names_json};
@@ -30,4 +31,5 @@ pub use route::{
     TokenForwarding, UpstreamId,
 };
 pub use splice::put_string;
+pub use stream::{End, Stream, Upgrade};
 pub use stream_head::check_stream_head;

@@ -8,6 +8,7 @@ use super::{
     json::JsonPointer,
     mint::Mint,
     pattern::{MethodPattern, PathPattern, Rest, Segment},
+    stream::Stream,
 };
 use crate::{domain::ScopeSet, limit::Rate};
 
@@ -109,6 +110,8 @@ pub struct Route {
     pub token: TokenForwarding,
     /// The session token that goes into replies, if any does.
     pub mint: Option<Mint>,
+    /// How long its exchanges may last, and what they may become.
+    pub stream: Stream,
     /// Which pages of other origins may use it; `None`: of that nothing is said.
     pub cors: Option<Arc<Cors>>,
     /// How often one caller may use it; `None`: as often as they like.

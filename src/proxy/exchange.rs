@@ -16,7 +16,7 @@ use pingora::{
     upstreams::peer::HttpPeer,
 };
 
-use super::{Gateway, context::RequestContext, headers::client_address, now};
+use super::{Gateway, context::RequestContext, headers::client_address, now, stream};
 use crate::{
     policy::{Repetition, UpstreamId},
     upstream::{Connection, Lease, Tried, client_number},
@@ -115,7 +115,9 @@ impl Gateway {
             return Err(nobody_left(exchange));
         };
         let mut peer = self.upstreams.peer(group, &lease, exchange.connection);
-        exchange.begin_try(&mut peer, self.upstreams.longest_exchange(group), now)?;
+        let rules = &admitted.route.stream;
+        stream::fit(&mut peer, rules);
+        exchange.begin_try(&mut peer, rules.total.or_else(|| self.upstreams.longest_exchange(group)), now)?;
         exchange.lease = Some(lease);
         Ok(peer)
     }

@@ -19,6 +19,7 @@ mod listener;
 mod mint;
 mod origin;
 mod respond;
+mod stream;
 mod throttle;
 
 use std::{
@@ -28,6 +29,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::StatusCode;
 use pingora::{
     Error, ErrorSource,
     ErrorType::{ConnectTimedout, HTTPStatus, ReadTimedout, TLSHandshakeTimedout, WriteTimedout},
@@ -159,6 +161,10 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         self.note_reply(reply, ctx)?;
+        self.check_token(ctx)?;
+        if reply.status == StatusCode::SWITCHING_PROTOCOLS {
+            return stream::switch(session, reply, ctx.progress.admitted()?);
+        }
         headers::check_reply(reply)?;
         if ctx.progress.admitted()?.route.cors.is_some() {
             cors::silence(reply);
@@ -175,6 +181,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<Option<Duration>> {
         ctx.exchange.check_time()?;
+        self.check_token(ctx)?;
         self.mint(body, end.into(), ctx);
         Ok(None)
     }
@@ -188,6 +195,10 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         ctx.exchange.head_is_sent();
         ctx.exchange.check_time()?;
+        self.check_token(ctx)?;
+        if session.was_upgraded() {
+            return Ok(());
+        }
         if let Some(minting) = &mut ctx.minting {
             minting.keep_request(body.as_ref(), end.into());
         }

@@ -14,6 +14,7 @@ mod routes;
 mod scopes;
 mod servers;
 mod store;
+mod stream;
 mod tls;
 mod trust;
 mod upstream_tls;

@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{application, cors::Policies, mint, rates, scopes::Scopes};
+use super::{application, cors::Policies, mint, rates, scopes::Scopes, stream};
 use crate::{
     config::{
         cursor::{At, Written},
@@ -71,6 +71,9 @@ fn check_one(
         idempotent,
         rate,
         burst,
+        timeouts,
+        upgrade,
+        close_on_expiry,
         cors,
         session_token,
     } = value;
@@ -83,12 +86,14 @@ fn check_one(
     let enforcement = check_enforcement(enforce, problems);
     let upstream = check_upstream(place, upstream, names.upstreams, problems);
     let (token, repetition) = (forwarding(&forward_token), repetition(&idempotent));
+    let stream = stream::check(timeouts, upgrade, close_on_expiry, access, problems);
     let cors = names.cors.of_route(cors, problems);
     let rate = rates::with_burst(rate, burst, problems);
     // Everything has been looked at; a route without a pattern ends here.
     let (method, path) = pattern?;
     let name = name.given().or(written)?.value.into();
-    let route = Route { id, name, access, enforcement, application, token, mint, cors, rate, upstream, repetition };
+    let route =
+        Route { id, name, access, enforcement, application, token, mint, stream, cors, rate, upstream, repetition };
     Some((method, path, route))
 }
 

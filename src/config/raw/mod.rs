@@ -13,7 +13,7 @@ use std::time::Duration;
 pub(super) use cors::{Cors, RouteCors};
 pub(super) use limits::{Cache, Limits, Negative, TokenRates};
 pub(super) use listen::{Admin, Listen, ListenTls, Pair};
-pub(super) use route::{ApplicationId, Route, Scope, SessionToken};
+pub(super) use route::{ApplicationId, Route, RouteTimeouts, Scope, SessionToken};
 pub(super) use trust::{Claims, Introspection, Trust};
 pub(super) use upstream::{Eject, Health, Pool, Server, Timeouts, Tls, Upstream};
 

@@ -1,9 +1,11 @@
+use std::time::Duration;
+
 use super::RouteCors;
 use crate::{
     config::{
         cursor::{At, Written, number, section, some_texts, text, texts, truth},
         problem::Problems,
-        units::rate,
+        units::{duration, rate},
         yaml::Node,
     },
     limit::Rate,
@@ -23,8 +25,18 @@ pub struct Route {
     pub idempotent: Written<bool>,
     pub rate: Written<Rate>,
     pub burst: Written<u64>,
+    pub timeouts: Written<RouteTimeouts>,
+    pub upgrade: Written<String>,
+    pub close_on_expiry: Written<bool>,
     pub cors: Written<RouteCors>,
     pub session_token: Written<SessionToken>,
+}
+
+/// `timeouts` of a route.
+#[derive(Debug, Default)]
+pub struct RouteTimeouts {
+    pub idle: Written<Duration>,
+    pub total: Written<Duration>,
 }
 
 /// `application_id` of a route.
@@ -68,8 +80,20 @@ impl Route {
             idempotent: fields.optional("idempotent", truth),
             rate: fields.optional("rate", rate),
             burst: fields.optional("burst", number),
+            timeouts: fields.optional("timeouts", RouteTimeouts::read),
+            upgrade: fields.optional("upgrade", text),
+            close_on_expiry: fields.optional("close_on_expiry", truth),
             cors: fields.optional("cors", RouteCors::read),
             session_token: fields.optional("session_token", SessionToken::read),
+        })
+    }
+}
+
+impl RouteTimeouts {
+    pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        section(node, problems, |fields| Self {
+            idle: fields.optional("idle", duration),
+            total: fields.optional("total", duration),
         })
     }
 }

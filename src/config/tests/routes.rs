@@ -221,6 +221,26 @@ routes:
 }
 
 #[test]
+fn a_route_says_how_long_its_exchanges_last() {
+    assert_told(&[(
+        r"
+$U
+routes:
+  - {match: GET /a, public: true, timeouts: {idle: 0s, total: 25h, read: 1s}}
+  - {match: GET /b, public: true, upgrade: h2c}
+  - {match: GET /c, public: true, close_on_expiry: true}
+  - {match: GET /d, public: true, close_on_expiry: false, upgrade: websocket, timeouts: {idle: 1h, total: 24h}}",
+        &[
+            "3:52: `idle` must be 1ms to 24h",
+            "3:63: `total` must be 1ms to 24h",
+            "3:68: unknown key `read`; known here: `idle`, `total`",
+            "4:44: unknown protocol to upgrade to `h2c`; known here: `websocket`",
+            "5:52: `close_on_expiry` is about the caller's token, and a public route asks for none",
+        ],
+    )]);
+}
+
+#[test]
 fn a_rate_of_a_route_is_checked_like_any_other() {
     assert_told(&[(
         r"

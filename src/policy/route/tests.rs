@@ -11,6 +11,7 @@ fn table(patterns: &[&str]) -> Result<RouteTable, Vec<RouteConflict>> {
             application: ApplicationPlaces::default(),
             token: TokenForwarding::Remove,
             mint: None,
+            stream: Stream::default(),
             cors: None,
             rate: None,
             upstream: UpstreamId::new(0),

@@ -93,6 +93,7 @@ fn route((place, text): (usize, &&str)) -> Option<(MethodPattern, PathPattern, R
         application: ApplicationPlaces::default(),
         token: TokenForwarding::Remove,
         mint: None,
+        stream: scopegate::policy::Stream::default(),
         cors: None,
         rate: None,
         repetition: Repetition::ByMethod,

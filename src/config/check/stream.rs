@@ -1,0 +1,50 @@
+use std::time::Duration;
+
+use super::bounds::{seconds, within};
+use crate::{
+    config::{
+        cursor::{At, Written},
+        problem::Problems,
+        raw,
+        suggest::unknown,
+    },
+    policy::{Access, End, Stream, Upgrade},
+};
+
+/// How long exchanges on a route may last, and what they may become.
+pub(super) fn check(
+    timeouts: Written<raw::RouteTimeouts>,
+    upgrade: Written<String>,
+    close_on_expiry: Written<bool>,
+    access: Access,
+    problems: &mut Problems,
+) -> Stream {
+    let raw::RouteTimeouts { idle, total } = timeouts.or_empty();
+    Stream {
+        idle: bounded(idle, "`idle` must be 1ms to 24h", problems),
+        total: bounded(total, "`total` must be 1ms to 24h", problems),
+        upgrade: check_upgrade(upgrade, problems),
+        end: check_end(close_on_expiry, access, problems),
+    }
+}
+
+fn bounded(written: Written<Duration>, message: &str, problems: &mut Problems) -> Option<Duration> {
+    let range = Duration::from_millis(1)..=seconds(86_400);
+    (!written.is_absent()).then(|| within(written, seconds(1), range, message, problems))
+}
+
+fn check_upgrade(written: Written<String>, problems: &mut Problems) -> Upgrade {
+    let Some(At { place, value }) = written.given() else { return Upgrade::Denied };
+    if value != "websocket" {
+        problems.push(place, unknown("protocol to upgrade to", &value, ["websocket"]));
+    }
+    Upgrade::WebSocket
+}
+
+fn check_end(written: Written<bool>, access: Access, problems: &mut Problems) -> End {
+    let Some(At { place, value: true }) = written.given() else { return End::Itself };
+    if access == Access::Public {
+        problems.push(place, "`close_on_expiry` is about the caller's token, and a public route asks for none");
+    }
+    End::WithToken
+}
