@@ -126,12 +126,7 @@ impl Server {
             revoker: Arc::new(revoker),
             catalogue,
             upstreams: Arc::new(Upstreams::new(upstreams, start)),
-            limits: RequestLimits {
-                body: limits.body,
-                body_timeout: limits.body_timeout,
-                send_timeout: limits.send_timeout,
-                in_flight: shares.in_flight,
-            },
+            limits: request_limits(limits, shares),
             metrics,
             access_log: Arc::new(AccessLog::start(std::io::stdout())),
             in_flight: Arc::new(AtomicUsize::new(0)),
@@ -242,6 +237,11 @@ fn settings(issuer: config::Issuer) -> Settings {
 fn bounds(cache: config::Cache) -> Bounds {
     let config::Cache { entries, memory, negative_entries, negative_ttl } = cache;
     Bounds { entries, memory, negative_entries, negative_ttl }
+}
+
+fn request_limits(limits: config::Limits, shares: Shares) -> RequestLimits {
+    let config::Limits { body, body_timeout, send_timeout, .. } = limits;
+    RequestLimits { body, body_timeout, send_timeout, in_flight: shares.in_flight }
 }
 
 fn shares(limits: config::Limits, pooled: usize) -> Shares {
