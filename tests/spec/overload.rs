@@ -140,4 +140,4 @@ fn idle_connections_cost_little() {
 }
 
 /// Memory of a connection that carried a request and waits for the next, in bytes.
-const MOST_PER_CONNECTION: u64 = 44 * 1024;
+const MOST_PER_CONNECTION: u64 = 56 * 1024;

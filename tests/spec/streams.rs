@@ -1,4 +1,4 @@
-//! Sections 4 and 11: exchanges that last, those that end with their token, and connections that become WebSockets.
+//! Sections 4 and 11: exchanges that last, those that end with their token, and connections that become a WebSocket.
 
 use std::{
     thread,

@@ -34,8 +34,7 @@ impl Families {
         let counter = |name, help| register(registry, IntCounter::new(name, help));
         let gauges = |name, help, labels: &[&str]| register(registry, GaugeVec::new(Opts::new(name, help), labels));
         let gauge = |name, help| register(registry, IntGauge::new(name, help));
-        let process = ProcessCollector::for_self();
-        registry.register(Box::new(process)).expect("nothing else is called process_*");
+        process_figures(registry);
         build_info(registry);
         reload_state(registry);
         Self {
@@ -88,6 +87,10 @@ impl Families {
             ),
         }
     }
+}
+
+fn process_figures(registry: &Registry) {
+    registry.register(Box::new(ProcessCollector::for_self())).expect("nothing else is called process_*");
 }
 
 fn request_durations(registry: &Registry) -> HistogramVec {
