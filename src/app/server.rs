@@ -116,11 +116,7 @@ impl Server {
         let trust = Trust::new(issuer.url.clone(), rules, trusted_issuers(trust)?);
         trust.replace(standing);
         let start = began();
-<<<<<<< HEAD
         let shares = shares(&limits, pool, threads);
-=======
-        let shares = shares(limits, pool).fit(threads);
->>>>>>> limits
         let gateway = Gateway {
             throttle: Throttle::new(limits.rate, &routes, start),
             routes,
@@ -130,11 +126,7 @@ impl Server {
             revoker: Arc::new(revoker),
             catalogue,
             upstreams: Arc::new(Upstreams::new(upstreams, start)),
-<<<<<<< HEAD
             limits: request_limits(&limits, shares),
-=======
-            limits: request_limits(limits, shares),
->>>>>>> limits
             metrics,
             access_log: Arc::new(AccessLog::start(std::io::stdout())),
             in_flight: Arc::new(AtomicUsize::new(0)),
@@ -262,16 +254,6 @@ fn settings(issuer: config::Issuer) -> Settings {
 fn bounds(cache: config::Cache) -> Bounds {
     let config::Cache { entries, memory, negative_entries, negative_ttl } = cache;
     Bounds { entries, memory, negative_entries, negative_ttl }
-}
-
-fn request_limits(limits: config::Limits, shares: Shares) -> RequestLimits {
-    let config::Limits { body, body_timeout, send_timeout, .. } = limits;
-    RequestLimits { body, body_timeout, send_timeout, in_flight: shares.in_flight }
-}
-
-fn shares(limits: config::Limits, pooled: usize) -> Shares {
-    let config::Limits { connections, in_flight, .. } = limits;
-    Shares { connections, admin: ADMIN_CONNECTIONS, in_flight, pooled }
 }
 
 fn rates(limits: config::Limits) -> Rates {

@@ -35,11 +35,7 @@
 //! | [`upstreams`] | 6, 10, 11: which server gets a request, health, ejection, limits |
 //! | [`upstream_faults`] | 6, 12: servers that are dead, slow, rude or gone |
 //! | [`upstream_tls`] | 6, 11: servers that prove who they are, and HTTP/2 |
-<<<<<<< HEAD
-//! | [`streams`] | 4, 11: exchanges that last, and connections that become WebSockets |
-=======
 //! | [`streams`] | 4, 11: exchanges that last, and connections that become a WebSocket |
->>>>>>> limits
 //! | [`cors`] | 4: which pages of other origins may read what a route answers |
 //! | [`browser`] | 4: the same, asked in Chromium |
 //! | [`rates`] | 4, 11: who comes too often |

@@ -6,6 +6,7 @@ mod bounds;
 mod cors;
 mod introspection;
 mod issuer;
+mod keys;
 mod listen;
 mod mint;
 mod proxies;
