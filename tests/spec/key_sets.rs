@@ -11,7 +11,8 @@ use scopegate::token::Algorithm;
 use serde_json::json;
 
 use crate::harness::{
-    Answer, Connection, Forge, Gateway, Issuer, Request, Upstream, await_that, key, key_set, under_load, within,
+    Answer, Authority, Connection, Forge, Gateway, Issuer, Request, Scripted, Upstream, await_that, key, key_set,
+    server_config, under_load, within,
 };
 
 fn read(token: &str) -> Request {
@@ -267,6 +268,34 @@ enum Leads {
     Home,
     To(String),
     OfAnother,
+}
+
+#[test]
+fn a_key_server_is_believed_only_with_a_certificate_for_its_name_from_the_right_authority() {
+    // T3
+    let (own, other, key) = (Authority::new("own"), Authority::new("other"), key(Algorithm::Es256, "first"));
+    let expired = |params: &mut rcgen::CertificateParams| params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let plain = |_: &mut rcgen::CertificateParams| {};
+    for (what, shown, ca, believed) in [
+        ("from its authority", own.issue_with(&["127.0.0.1"], plain), true, true),
+        ("for another name", own.issue_with(&["login.example.com"], plain), true, false),
+        ("that has expired", own.issue_with(&["127.0.0.1"], expired), true, false),
+        ("from another authority", other.issue_with(&["127.0.0.1"], plain), true, false),
+        ("from nobody the system knows", own.issue_with(&["127.0.0.1"], plain), false, false),
+    ] {
+        let server = Scripted::with_tls_saying(server_config(&shown, None, &[]), &key_set(&[&key]));
+        let gateway = Gateway::start(|config| {
+            let ca = if ca { ", ca: file:ca.pem" } else { "" };
+            let url = format!("https://{}/keys", server.address);
+            config.file("ca.pem", &own.pem).section(&format!(
+                "trust:\n  - {{issuer: https://login.example.com, key_set: \"{url}\", algorithms: [ES256]{ca}}}"
+            ));
+        });
+        let claims = crate::harness::claims_of("https://login.example.com", json!({})).to_string();
+        let expected = if believed { 200 } else { 503 };
+        assert_eq!(status(&gateway, &key.token(&key.header(), claims)), expected, "a certificate {what}");
+        assert_eq!(server.requests(), usize::from(believed), "a certificate {what}: asked all the same");
+    }
 }
 
 #[test]

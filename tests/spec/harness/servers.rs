@@ -48,9 +48,7 @@ impl BlackHole {
     }
 }
 
-const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-/// A server that says `ok` to every request without a body.
+/// A server that says one thing to every request without a body.
 pub struct Scripted {
     /// Where it is, unless it is a Unix socket.
     pub address: SocketAddr,
@@ -66,27 +64,34 @@ impl Scripted {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let requests = Arc::clone(&counted);
-                thread::spawn(move || answer_all(stream, &requests));
+                thread::spawn(move || answer_all(stream, &ok("ok"), &requests));
             }
         });
         server
     }
 
-    /// Behind TLS, with this configuration.
+    /// Behind TLS, with this configuration. It says `ok`.
     pub fn with_tls(config: Arc<ServerConfig>) -> Self {
+        Self::with_tls_saying(config, "ok")
+    }
+
+    /// Behind TLS, with this configuration.
+    pub fn with_tls_saying(config: Arc<ServerConfig>, body: &str) -> Self {
+        let reply = ok(body);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Self::counting(listener.local_addr().unwrap());
         let (counted, names) = (Arc::clone(&server.requests), Arc::clone(&server.names));
         thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 let (config, requests, names) = (Arc::clone(&config), Arc::clone(&counted), Arc::clone(&names));
+                let reply = reply.clone();
                 thread::spawn(move || {
                     let mut session = ServerConnection::new(config).ok()?;
                     while session.is_handshaking() {
                         session.complete_io(&mut stream).ok()?;
                     }
                     names.lock().unwrap().push(session.server_name().unwrap_or_default().to_owned());
-                    answer_all(rustls::StreamOwned::new(session, stream), &requests)
+                    answer_all(rustls::StreamOwned::new(session, stream), &reply, &requests)
                 });
             }
         });
@@ -107,14 +112,18 @@ impl Scripted {
     }
 }
 
+fn ok(body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
 /// Answers until the other side has had enough.
-fn answer_all(mut stream: impl Read + Write, requests: &AtomicUsize) -> Option<()> {
+fn answer_all(mut stream: impl Read + Write, reply: &[u8], requests: &AtomicUsize) -> Option<()> {
     let mut buffer = Vec::new();
     loop {
         while let Some(end) = find(&buffer, b"\r\n\r\n") {
             buffer.drain(..end + 4);
             requests.fetch_add(1, Ordering::SeqCst);
-            stream.write_all(OK).ok()?;
+            stream.write_all(reply).ok()?;
             stream.flush().ok()?;
         }
         let mut part = [0; 4096];
