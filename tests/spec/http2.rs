@@ -2,20 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::HeaderMap;
-
 use crate::harness::{
-    APP, Answer, Authority, CUSTOMER, Connection, Gateway, H2Server, Request, await_that, each_row, find, free_address,
-    http2::{Answered, END_HEADERS, END_STREAM, Frames, HEADERS, Http2Client, Sent, block},
+    APP, Answer, Authority, CUSTOMER, Connection, Gateway, await_that, each_row, free_address,
+    http2::{Answered, END_HEADERS, END_STREAM, Frames, HEADERS, Http2Client, block},
 };
 
-fn spoken() -> Gateway {
+pub fn spoken() -> Gateway {
     spoken_with("body_timeout: 30s")
 }
 
 /// A gateway that speaks HTTP/2 without TLS, with this limit.
-fn spoken_with(limit: &str) -> Gateway {
+pub fn spoken_with(limit: &str) -> Gateway {
     Gateway::start(|config| {
         config.plain("h2c: true").limit(limit);
     })
@@ -185,129 +182,6 @@ fn identity_that_a_client_claims_never_arrives_from_a_stream_either() {
 }
 
 #[test]
-fn a_body_arrives_whole_and_ends_once() {
-    let gateway = spoken();
-    let client = Http2Client::open(gateway.public);
-    let bearer = format!("Bearer {}", gateway.token("application"));
-    let post = |length: Option<&str>| {
-        let mut fields = vec![("authorization", bearer.as_str())];
-        fields.extend(length.map(|length| ("content-length", length)));
-        Http2Client::request("POST", "/v1/any/x", &fields)
-    };
-    let parts = |parts: &[&'static [u8]]| parts.iter().map(|part| Bytes::from_static(part)).collect();
-    let trailers = HeaderMap::from_iter([("x-customer-id".parse().unwrap(), "evil".parse().unwrap())]);
-    let cases: Vec<(&str, Option<&str>, Sent)> = vec![
-        ("ending with an empty frame", None, Sent { parts: parts(&[b"ab", b"cd"]), ..Sent::default() }),
-        ("ending with its last part", None, Sent { parts: parts(&[b"abcd"]), ends_with_data: true, ..Sent::default() }),
-        (
-            "with empty frames within",
-            None,
-            Sent { parts: parts(&[b"", b"ab", b"", b"", b"cd", b""]), ..Sent::default() },
-        ),
-        ("with a length", Some("4"), Sent { parts: parts(&[b"ab", b"cd"]), ..Sent::default() }),
-        ("with trailers", None, Sent { parts: parts(&[b"abcd"]), trailers: Some(trailers), ..Sent::default() }),
-    ];
-    for (name, length, sent) in cases {
-        gateway.upstream().forget();
-        assert_eq!(client.send(post(length), Some(sent)).unwrap().status, 200, "{name}");
-        let seen = gateway.upstream().request();
-        assert_eq!(seen.body, b"abcd", "{name}");
-        let raw = gateway.upstream().raw();
-        assert!(!String::from_utf8_lossy(&raw).contains("evil"), "{name}");
-        // A second end would be the beginning of the next request on that connection.
-        let ends = raw.windows(5).filter(|window| window == b"0\r\n\r\n").count();
-        assert_eq!(ends, usize::from(length.is_none()), "{name}: {}", raw.escape_ascii());
-        gateway.upstream().forget();
-        gateway.send(&Request::get("/healthz")).assert_status(200);
-        assert_eq!(gateway.upstream().request().target, "/healthz", "{name}");
-    }
-    // Larger than every window on its way.
-    let large: Vec<Bytes> = (0..40).map(|_| Bytes::from(vec![b'x'; 100_000])).collect();
-    gateway.upstream().forget();
-    let sent = Sent { parts: large, ..Sent::default() };
-    assert_eq!(client.send(post(None), Some(sent)).unwrap().status, 200);
-    assert_eq!(gateway.upstream().request().body.len(), 4_000_000);
-}
-
-#[test]
-fn a_length_that_is_not_kept_is_a_broken_stream() {
-    let gateway = spoken();
-    let bearer = format!("Bearer {}", gateway.token("application"));
-    for (length, body) in [("3", "abcd"), ("5", "abcd")] {
-        let mut frames = Frames::open(gateway.public);
-        let fields = [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":authority", "a"),
-            (":path", "/v1/any/x"),
-            ("authorization", &bearer),
-            ("content-length", length),
-        ];
-        frames.headers(0, 1, &fields).send(0, END_STREAM, 1, body.as_bytes());
-        assert_eq!(frames.answer(1), Answered::Reset(1), "{length}");
-        assert!(gateway.upstream().requests().iter().all(|request| !request.complete));
-    }
-}
-
-#[test]
-fn a_body_has_its_limit() {
-    let gateway = spoken_with("body: 100KiB");
-    let client = Http2Client::open(gateway.public);
-    let bearer = format!("Bearer {}", gateway.token("application"));
-    let fields = [("authorization", bearer.as_str())];
-    let sized = |length: usize| client.post("/v1/any/x", &fields, &vec![b'x'; length]).status;
-    assert_eq!(sized(100 * 1024), 200);
-    gateway.upstream().forget();
-    assert_eq!(sized(100 * 1024 + 1), 413);
-    assert!(gateway.upstream().requests().iter().all(|request| !request.complete), "a cut body arrived as whole");
-    let told = [("authorization", bearer.as_str()), ("content-length", "102401")];
-    gateway.upstream().forget();
-    assert_eq!(client.post("/v1/any/x", &told, &vec![b'x'; 100 * 1024 + 1]).json()["code"], "body_too_large");
-    gateway.upstream().assert_untouched();
-}
-
-#[test]
-fn a_body_that_stalls_is_given_up_and_other_streams_go_on() {
-    let gateway = spoken_with("body_timeout: 1s");
-    let client = Http2Client::open(gateway.public);
-    let (session, bearer) = (gateway.session(), gateway.token("application"));
-    let bearers = [format!("Bearer {session}"), format!("Bearer {bearer}"), gateway.owner().basic()];
-    let json = "application/json";
-    let cases = [
-        ("read for its application ID", "/v1/applications.get", &bearers[0], json),
-        ("streamed upstream", "/v1/any/x", &bearers[1], json),
-        ("a token request", "/v1/oauth2/token", &bearers[2], "application/x-www-form-urlencoded"),
-    ];
-    for (name, path, authorization, kind) in cases {
-        let fields = [("authorization", authorization.as_str()), ("content-type", kind)];
-        let begin = Instant::now();
-        let sent = Sent { parts: vec![Bytes::from_static(b"{")], endless: true, ..Sent::default() };
-        let reply = client.send(Http2Client::request("POST", path, &fields), Some(sent)).unwrap();
-        assert_eq!(reply.status, 408, "{name}");
-        assert!((800..3000).contains(&begin.elapsed().as_millis()), "{name}: {:?}", begin.elapsed());
-        assert_eq!(client.get("/healthz", &[]).status, 200);
-    }
-    // One that comes slowly, but comes, is waited for.
-    let parts = vec![Bytes::from_static(b"x"); 4];
-    let fields = [("authorization", bearers[1].as_str())];
-    let sent = Sent { parts, pause: Duration::from_millis(400), ..Sent::default() };
-    assert_eq!(client.send(Http2Client::request("POST", "/v1/any/x", &fields), Some(sent)).unwrap().status, 200);
-}
-
-#[test]
-fn an_expectation_is_met_before_the_body_is_awaited() {
-    let gateway = spoken();
-    let client = Http2Client::open(gateway.public);
-    let session = format!("Bearer {}", gateway.session());
-    let fields =
-        [("authorization", session.as_str()), ("content-type", "application/json"), ("expect", "100-continue")];
-    let body = Bytes::from(format!("{{\"applicationId\":\"{APP}\"}}"));
-    let sent = Sent { parts: vec![body], pause: Duration::from_millis(200), ..Sent::default() };
-    let reply = client.send(Http2Client::request("POST", "/v1/applications.get", &fields), Some(sent)).unwrap();
-    assert_eq!((reply.status, reply.interim), (200, vec![100]));
-}
-
-#[test]
 fn replies_pass_as_they_are() {
     let gateway = spoken();
     let client = Http2Client::open(gateway.public);
@@ -413,76 +287,6 @@ fn header_lists_have_their_limits() {
     frames.send(HEADERS, END_STREAM, 1, &block[..1000]);
     frames.send(crate::harness::http2::CONTINUATION, END_HEADERS, 1, &block[1000..]);
     assert_eq!(frames.answer(1), Answered::Status(200));
-}
-
-#[test]
-fn callers_of_grpc_are_told_in_their_own_words() {
-    let down = free_address();
-    let gateway = Gateway::start(|config| {
-        config.plain("h2c: true");
-        config.routes = vec![
-            "{match: \"* /v1/any/**\", scope: application, upstream: applications}".to_owned(),
-            "{match: POST /down/call, public: true, upstream: down}".to_owned(),
-        ];
-        config.timeout(&format!("connect: 1s}}\n  down: {{servers: [\"{down}\"]"));
-    });
-    let client = Http2Client::open(gateway.public);
-    let read = format!("Bearer {}", gateway.token("application.read"));
-    let post = |path: &str, fields: &[(&str, &str)], body: &[u8]| {
-        let fields = [&[("content-type", "application/grpc+proto"), ("te", "trailers")], fields].concat();
-        client.post(path, &fields, body)
-    };
-    for (name, reply, status) in [
-        ("no token", post("/v1/any/x", &[], b"x"), "16"),
-        ("too small a scope", post("/v1/any/x", &[("authorization", &read)], b"x"), "7"),
-        ("no route", post("/nowhere", &[], b"x"), "12"),
-        ("a malformed request", post("/v1/any/x", &[("expect", "x")], b"x"), "3"),
-        ("two readings of its path", post("/v1//any/x", &[], b"x"), "3"),
-        ("nobody behind the gateway", post("/down/call", &[], b"x"), "14"),
-    ] {
-        assert_eq!((reply.status, reply.body.len()), (200, 0), "{name}: {reply:?}");
-        assert_eq!(reply.header("content-type"), Some("application/grpc"), "{name}");
-        assert_eq!(reply.header("grpc-status"), Some(status), "{name}");
-        assert!(reply.header("grpc-message").is_some_and(|message| !message.is_empty()), "{name}");
-    }
-    // Trailers alone: one frame, which ends the stream.
-    let mut frames = Frames::open(gateway.public);
-    let fields = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":authority", "a"),
-        (":path", "/nowhere"),
-        ("content-type", "application/grpc"),
-    ];
-    frames.headers(END_STREAM, 1, &fields);
-    let head = std::iter::from_fn(|| frames.next()).find(|frame| frame.kind == HEADERS).unwrap();
-    assert_eq!(head.flags & END_STREAM, END_STREAM);
-    assert!(find(&head.payload, b"problem").is_none());
-}
-
-#[test]
-fn calls_of_grpc_pass_with_the_trailers_of_their_replies() {
-    let server = H2Server::start(None);
-    let gateway = Gateway::start(|config| {
-        config.plain("h2c: true");
-        config.instead = Some(server.address);
-        config.group.push("protocol: h2c".to_owned());
-    });
-    let client = Http2Client::open(gateway.public);
-    let bearer = format!("Bearer {}", gateway.token("application"));
-    let fields = [("authorization", bearer.as_str()), ("content-type", "application/grpc"), ("te", "trailers")];
-    let trailers = HeaderMap::from_iter([("x-customer-id".parse().unwrap(), "evil".parse().unwrap())]);
-    for trailers in [None, Some(trailers)] {
-        let parts = vec![Bytes::from_static(b"ab"), Bytes::from_static(b"cd")];
-        let sent = Sent { parts, trailers, ..Sent::default() };
-        let reply = client.send(Http2Client::request("POST", "/v1/any/x", &fields), Some(sent)).unwrap();
-        assert_eq!((reply.status, reply.body.as_slice()), (200, &b"ok"[..]));
-        assert_eq!(reply.trailers.expect("trailers")["x-end"], "1");
-        let (head, body) = server.seen.requests.lock().unwrap().pop().unwrap();
-        assert_eq!(body, b"abcd");
-        assert_eq!(head.headers["x-customer-id"], CUSTOMER);
-        assert_eq!(head.uri.authority().unwrap().as_str(), "gateway.example");
-    }
 }
 
 #[test]

@@ -28,7 +28,8 @@
 //! | [`hygiene`] | 12: malformed requests and limits |
 //! | [`listeners`] | 11: sockets in the file system, IPv6, the PROXY protocol |
 //! | [`tls`] | 11: certificates by name, exchanged under load, and those of clients |
-//! | [`http2`] | 12: requests on streams, gRPC |
+//! | [`http2`] | 12: requests on streams |
+//! | [`http2_bodies`] | 12: bodies of streams, their limits and trailers, gRPC |
 //! | [`http2_floods`] | 12: frames that cost nothing, and memory |
 //! | [`http2_protocol`] | 12: RFC 9113 and RFC 7541, section by section |
 //! | [`proxying`] | 1, 5, 12: bytes both ways, and upstreams that fail |
@@ -79,6 +80,7 @@ mod foreign_issuer;
 mod forwarded;
 mod headers;
 mod http2;
+mod http2_bodies;
 mod http2_floods;
 mod http2_protocol;
 mod hygiene;

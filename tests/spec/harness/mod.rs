@@ -10,6 +10,7 @@ pub mod http2;
 mod issuer;
 mod keys;
 mod load;
+mod metrics;
 mod mount;
 mod nodes;
 #[path = "../../common/postgres.rs"]
