@@ -188,7 +188,8 @@ impl Gateway {
             }
             Known::Nothing(digest) => {
                 ctx.cache = Some(Lookup::Miss);
-                let verification = self.trust.verify(token, now).await;
+                // Its future holds a whole exchange with the token's issuer; requests whose token is known go without.
+                let verification = Box::pin(self.trust.verify(token, now)).await;
                 let result = verification.outcome.as_ref().map(|_| ()).map_err(|reason| *reason);
                 self.metrics.count_verification(verification.issuer, result);
                 self.cache.keep(digest, verification, now)

@@ -81,10 +81,12 @@ impl<A> Gate<A> {
 impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Gate<A> {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let listener = self.listeners.of(&stream)?;
-        match listener.begin(stream, self.limits.head_timeout, &self.metrics).await {
+        // What most connections do not do for long, or at all, has a place of its own: a future is as large as the largest
+        // thing it may ever wait for, and it stays as long as the connection.
+        match Box::pin(listener.begin(stream, self.limits.head_timeout, &self.metrics)).await {
             Begun::Http1(stream) => self.serve_http1(stream, shutdown).await,
             Begun::Http2(stream) => {
-                self.serve_http2(stream, shutdown).await;
+                Box::pin(self.serve_http2(stream, shutdown)).await;
                 None
             }
             Begun::Nothing => None,
@@ -128,7 +130,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
                 Arrival::Head(head) => head,
                 Arrival::Nothing => return None,
                 Arrival::Refused(violation) => {
-                    self.refuse(stream, violation).await;
+                    Box::pin(self.refuse(stream, violation)).await;
                     return None;
                 }
             };
@@ -150,7 +152,7 @@ impl<A> Gate<A> {
         skip_empty_lines(&mut buffer);
         match self.judge(&buffer, 0) {
             Ok(true) => Arrival::Head(buffer),
-            Ok(false) => self.read_rest(stream, buffer).await,
+            Ok(false) => Box::pin(self.read_rest(stream, buffer)).await,
             Err(violation) => Arrival::Refused(violation),
         }
     }
