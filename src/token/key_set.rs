@@ -43,6 +43,10 @@ pub enum KeySetError {
 /// header still chooses nothing that was not chosen before. Anything that is wrong refuses the whole set.
 pub fn parse_key_set(json: &[u8], algorithms: &[JwsAlgorithm]) -> Result<Vec<VerifyingKey>, KeySetError> {
     let text = std::str::from_utf8(json).map_err(|_| KeySetError::NotASet)?;
+    // The library would read a list as an object without names.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(KeySetError::NotASet);
+    }
     let KeySet { keys } = serde_json::from_str(text).map_err(|_| KeySetError::NotASet)?;
     if keys.len() > MOST_KEYS {
         return Err(KeySetError::NotASet);

@@ -146,6 +146,8 @@ fn what_is_no_set_is_refused() {
         ("<html>".to_owned(), Some(KeySetError::NotASet)),
         (good.clone(), Some(KeySetError::NotASet)),
         (format!("[{good}]"), Some(KeySetError::NotASet)),
+        (format!("[[{good}]]"), Some(KeySetError::NotASet)),
+        ("[[]]".to_owned(), Some(KeySetError::NotASet)),
         (format!("{{\"keys\":{good}}}"), Some(KeySetError::NotASet)),
         (format!("{{\"keys\":[{good}"), Some(KeySetError::NotASet)),
         (format!("{{\"keys\":[{good}]}}x"), Some(KeySetError::NotASet)),
