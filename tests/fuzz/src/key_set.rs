@@ -76,11 +76,15 @@ fn keys_of(key: &Map<String, Value>) -> Vec<Told> {
         && operations.is_none_or(|operations| operations.iter().any(|operation| operation == "verify"));
     let id = text("kid").map(KeyId::parse);
     let (Ok(id), true) = (id.transpose(), verifies) else { return Vec::new() };
-    let kind = match (text("kty"), text("crv")) {
-        (Some("RSA"), _) => KeyKind::Rsa,
-        (Some("EC"), Some("P-256")) => KeyKind::P256,
-        (Some("EC"), Some("P-384")) => KeyKind::P384,
-        (Some("OKP"), Some("Ed25519")) => KeyKind::Ed25519,
+    let kind = match text("kty") {
+        Some("RSA") => KeyKind::Rsa,
+        Some(kind @ ("EC" | "OKP")) => match (kind, text("crv")) {
+            ("EC", Some("P-256")) => KeyKind::P256,
+            ("EC", Some("P-384")) => KeyKind::P384,
+            ("OKP", Some("Ed25519")) => KeyKind::Ed25519,
+            _ => return Vec::new(),
+        },
+        // What a type that we do not know calls `crv` may be anything.
         _ => return Vec::new(),
     };
     let fits = |algorithm: &JwsAlgorithm| {
