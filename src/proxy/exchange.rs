@@ -30,10 +30,19 @@ pub(super) struct Exchange {
     /// When the last try began.
     pub(super) started: Option<Instant>,
     deadline: Option<Instant>,
+    /// Whether something ends it though nothing passes.
+    pub(super) watched: Watched,
     sent: Sent,
     reply: Reply,
     /// Interim replies of all tries.
     interim: u32,
+}
+
+/// Whether a [`Watch`] was set on an exchange.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watched {
+    No,
+    Yes,
 }
 
 /// How much of a request went to the server, in the last try.
@@ -60,6 +69,7 @@ impl Exchange {
             connection: Connection::Any,
             started: None,
             deadline: None,
+            watched: Watched::No,
             sent: Sent::Part,
             reply: Reply::Nothing,
             interim: 0,
@@ -72,6 +82,11 @@ impl Exchange {
             Some(deadline) if deadline <= now() => Err(too_late()),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// When it ends by itself: a moment after its time, so that a server which takes too long is told from a client.
+    pub(super) fn end(&self) -> Option<Instant> {
+        self.deadline.map(|deadline| deadline + BEHIND)
     }
 
     /// Notes that the head is sent: pingora reads the body, or finds none, only then.
@@ -119,6 +134,7 @@ impl Gateway {
         stream::fit(&mut peer, rules);
         exchange.begin_try(&mut peer, rules.total.or_else(|| self.upstreams.longest_exchange(group)), now)?;
         exchange.lease = Some(lease);
+        self.watch(session, ctx)?;
         Ok(peer)
     }
 
@@ -267,6 +283,8 @@ fn too_late() -> Box<Error> {
     Error::explain(ReadTimedout, "the whole exchange took too long").into_up()
 }
 
+/// How long after its time an exchange is ended by force.
+const BEHIND: Duration = Duration::from_millis(50);
 /// Most servers of a group that one request is offered to.
 const MAX_TRIES: usize = 3;
 /// Most interim replies (RFC 9110 section 15.2) to one request.

@@ -5,9 +5,11 @@
 //! to pingora's parser as the prefix of its stream, so nothing is copied or parsed twice that was not before.
 
 use std::{
+    future::poll_fn,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::{Pin, pin},
     sync::Arc,
+    task::{Poll, ready},
     time::Duration,
 };
 
@@ -145,10 +147,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
 impl<A> Gate<A> {
     /// Reads until a head is whole, within [`GateLimits::head_timeout`] of its first byte.
     async fn read_head(&self, stream: &mut Stream, alarm: Pin<&mut Sleep>, used: &mut Use) -> Arrival {
-        let mut buffer = BytesMut::with_capacity(FIRST_READ);
-        if !first_bytes(stream, &mut buffer, alarm, used).await {
-            return Arrival::Nothing;
-        }
+        let Some(mut buffer) = first_bytes(stream, alarm, used).await else { return Arrival::Nothing };
         skip_empty_lines(&mut buffer);
         match self.judge(&buffer, 0) {
             Ok(true) => Arrival::Head(buffer),
@@ -233,15 +232,21 @@ impl<A> Gate<A> {
     }
 }
 
-/// Waits for the first bytes of a request. False if none come: the client left, or the alarm found the connection unused.
-async fn first_bytes(stream: &mut Stream, buffer: &mut BytesMut, mut alarm: Pin<&mut Sleep>, used: &mut Use) -> bool {
+/// Waits for the first bytes of a request, and holds no memory for them meanwhile. `None` if none come: the client left,
+/// or the alarm found the connection unused.
+async fn first_bytes(stream: &mut Stream, mut alarm: Pin<&mut Sleep>, used: &mut Use) -> Option<BytesMut> {
+    let mut read = poll_fn(|cx| {
+        let mut buffer = BytesMut::with_capacity(FIRST_READ);
+        let read = ready!(pin!(stream.read_buf(&mut buffer)).poll(cx));
+        Poll::Ready(matches!(read, Ok(1..)).then_some(buffer))
+    });
     loop {
         tokio::select! {
             biased;
-            read = stream.read_buf(buffer) => return matches!(read, Ok(1..)),
+            buffer = &mut read => return buffer,
             () = &mut alarm => {
                 if *used == Use::None {
-                    return false;
+                    return None;
                 }
                 *used = Use::None;
                 alarm.as_mut().reset(Instant::now() + KEEP_ALIVE);

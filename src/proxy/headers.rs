@@ -13,7 +13,7 @@ use pingora::{
 
 use super::{
     context::{Admitted, BodyState, RequestId},
-    listener::client_name,
+    link::Link,
     origin,
 };
 use crate::{
@@ -161,7 +161,7 @@ fn state_origin(session: &Session, headers: &mut HeaderMap) -> Result<()> {
     if let Some(host) = host {
         headers.insert(X_FORWARDED_HOST, host.clone());
     }
-    if let Some(name) = client_name(digest.and_then(|digest| digest.proxy_digest.as_deref())) {
+    if let Some(name) = Link::of(digest).and_then(Link::client) {
         headers.insert(X_CLIENT_CERT_SUBJECT, name.clone());
     }
     Ok(())

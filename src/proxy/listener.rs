@@ -4,24 +4,23 @@ use std::{
     net::{IpAddr, SocketAddr},
     os::fd::AsRawFd,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::Duration,
 };
 
 use bytes::BytesMut;
 use http::HeaderValue;
 use pingora::{
-    http::ResponseHeader,
     listeners::tls::Acceptor,
     protocols::{
-        ALPN, GetProxyDigest, GetSocketDigest, SocketDigest, Ssl, Stream,
+        ALPN, GetSocketDigest, SocketDigest, Ssl, Stream,
         l4::{socket, stream::Stream as Plain},
-        raw_connect::ProxyDigest,
     },
     time::timeout,
 };
 use tokio::io::AsyncReadExt;
 
+use super::client::Client;
 use crate::{
     domain::TrustedPeers,
     policy::{MAX_PROXY_HEADER, NoProxyHeader, parse_proxy_header},
@@ -72,6 +71,12 @@ pub(super) enum Begun {
     Nothing,
 }
 
+impl Begun {
+    fn plain_http1(stream: Plain) -> Self {
+        Self::Http1(Box::new(Client::new(stream, None)))
+    }
+}
+
 /// Every listener of a service.
 #[derive(Debug)]
 pub struct Listeners(pub Vec<Listener>);
@@ -109,11 +114,11 @@ impl Listener {
 
     /// Takes a connection up to its first request. The header of a balancer has `patience`, TLS has [`HANDSHAKE`].
     pub(super) async fn begin(&self, stream: Stream, patience: Duration, metrics: &Metrics) -> Begun {
-        if self.is_plain() {
-            return Begun::Http1(stream);
-        }
         let Ok(stream) = stream.into_any().downcast::<Plain>() else { return Begun::Nothing };
         let mut stream = *stream;
+        if self.is_plain() {
+            return Begun::plain_http1(stream);
+        }
         if let Some(trusted) = &self.proxies {
             let peer = peer(&stream);
             if !trusted.contains(peer) {
@@ -128,7 +133,7 @@ impl Listener {
         match &self.tls {
             Some(server) => greet(server, stream, metrics).await,
             None if self.cleartext == Http2::Spoken => sniff(stream, patience).await,
-            None => Begun::Http1(Box::new(stream)),
+            None => Begun::plain_http1(stream),
         }
     }
 }
@@ -169,21 +174,7 @@ fn believe(stream: &mut Plain, source: Option<SocketAddr>) {
     stream.set_socket_digest(digest);
 }
 
-/// The subject of a client's certificate. It travels with the connection, in the place for what a connection's way tells.
-#[derive(Default)]
-struct ClientName(OnceLock<HeaderValue>);
-
-/// The name that the certificate of a client gives it (RFC 4514).
-pub(super) fn client_name(digest: Option<&ProxyDigest>) -> Option<&HeaderValue> {
-    digest?.user_data.as_ref()?.downcast_ref::<ClientName>()?.0.get()
-}
-
 async fn greet(server: &tls::Server, mut stream: Plain, metrics: &Metrics) -> Begun {
-    if server.knows_clients()
-        && let Ok(nothing) = ResponseHeader::build(200, None)
-    {
-        stream.set_proxy_digest(ProxyDigest::new(Box::new(nothing), Some(Box::new(ClientName::default()))));
-    }
     let acceptor = Acceptor::from_server_config(server.config());
     let handshake = async {
         // A connection that ends without a byte was no try.
@@ -207,27 +198,24 @@ async fn greet(server: &tls::Server, mut stream: Plain, metrics: &Metrics) -> Be
             return Begun::Nothing;
         }
     };
-    if !name_client(&stream) {
+    let Ok(name) = client_name(&stream) else {
         metrics.count_handshake(Handshake::Failed);
         return Begun::Nothing;
-    }
+    };
     metrics.count_handshake(Handshake::Completed);
     match stream.selected_alpn_proto() {
-        Some(ALPN::H2) => Begun::Http2(Box::new(stream)),
-        Some(ALPN::H1 | ALPN::H2H1 | ALPN::Custom(_)) | None => Begun::Http1(Box::new(stream)),
+        Some(ALPN::H2) => Begun::Http2(Box::new(Client::new(stream, name))),
+        Some(ALPN::H1 | ALPN::H2H1 | ALPN::Custom(_)) | None => Begun::Http1(Box::new(Client::new(stream, name))),
     }
 }
 
-/// Notes the name of a client that has shown a certificate. False if the name cannot be stated: then nobody may take the
-/// client for one without.
-fn name_client(stream: &(impl Ssl + GetProxyDigest)) -> bool {
-    let Some(certificate) = stream.get_ssl().and_then(|session| session.peer_certificate_der()) else { return true };
-    let digest = stream.get_proxy_digest();
-    let place = digest.as_ref().and_then(|digest| digest.user_data.as_ref()?.downcast_ref::<ClientName>());
-    match (place, tls::subject_of(certificate)) {
-        (Some(ClientName(place)), Some(name)) => place.set(name).is_ok(),
-        _ => false,
-    }
+struct Unnameable;
+
+/// The name of a client that has shown a certificate (RFC 4514). An error if it cannot be stated: then nobody may take
+/// the client for one without.
+fn client_name(stream: &impl Ssl) -> Result<Option<HeaderValue>, Unnameable> {
+    let certificate = stream.get_ssl().and_then(|session| session.peer_certificate_der());
+    certificate.map(|certificate| tls::subject_of(certificate).ok_or(Unnameable)).transpose()
 }
 
 /// Looks whether a connection begins as HTTP/2 does (RFC 9113 section 3.4).
@@ -247,7 +235,10 @@ async fn sniff(mut stream: Plain, patience: Duration) -> Begun {
         return Begun::Nothing;
     }
     stream.rewind(&bytes);
-    if &bytes[..] == PREFACE { Begun::Http2(Box::new(stream)) } else { Begun::Http1(Box::new(stream)) }
+    if &bytes[..] == PREFACE {
+        return Begun::Http2(Box::new(Client::new(stream, None)));
+    }
+    Begun::plain_http1(stream)
 }
 
 /// How long a client may take to agree on TLS.

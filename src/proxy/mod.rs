@@ -6,6 +6,7 @@
 
 mod admit;
 mod body;
+mod client;
 mod context;
 mod cors;
 mod door;
@@ -15,6 +16,7 @@ mod gate;
 mod grpc;
 mod headers;
 mod http2;
+mod link;
 mod listener;
 mod mint;
 mod origin;
@@ -244,7 +246,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
-        let failure = failure(error, ctx);
+        let failure = self.ended_by_watch(session, ctx).or_else(|| failure(error, ctx));
         let begun = session.response_written().is_some_and(|reply| !reply.status.is_informational());
         if let (Some(failure), false) = (failure, begun) {
             session.set_keepalive(None);
@@ -260,6 +262,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut RequestContext) {
+        stream::unwatch(session, ctx);
         let outcome = ctx.outcome(session);
         self.metrics.record(&outcome);
         self.access_log.record(&outcome, &self.metrics);

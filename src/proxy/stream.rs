@@ -1,5 +1,7 @@
 //! Exchanges that last, and connections that leave HTTP.
 
+use std::sync::Arc;
+
 use http::header;
 use pingora::{
     Error,
@@ -13,6 +15,9 @@ use pingora::{
 use super::{
     Gateway,
     context::{Admitted, RequestContext},
+    exchange::Watched,
+    link::{Link, Stands, Watch},
+    respond::Failure,
 };
 use crate::{
     domain::Timestamp,
@@ -44,11 +49,54 @@ pub(super) fn switch(session: &mut Session, reply: &ResponseHeader, admitted: &A
     Ok(())
 }
 
+/// The connection goes on without the exchange.
+pub(super) fn unwatch(session: &Session, ctx: &RequestContext) {
+    if ctx.exchange.watched == Watched::Yes
+        && let Some(link) = Link::of(session.digest())
+    {
+        link.set_watch(None);
+    }
+}
+
 fn names_websocket(upgrade: Option<&http::HeaderValue>) -> bool {
     upgrade.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 impl Gateway {
+    /// Has an exchange end in time though nothing passes, where it has a time or ends with its token.
+    pub(super) fn watch(&self, session: &Session, ctx: &mut RequestContext) -> Result<()> {
+        if ctx.exchange.watched == Watched::Yes {
+            return Ok(());
+        }
+        let admitted = ctx.progress.admitted()?;
+        let stands = match (admitted.route.stream.end, &admitted.principal) {
+            (End::WithToken, Some(principal)) => {
+                let (trust, principal) = (Arc::clone(&self.trust), Arc::clone(principal));
+                let stands = move || trust.recheck(&principal, &Cleared::default(), Timestamp::now()).is_ok();
+                Some(Box::new(stands) as Stands)
+            }
+            _ => None,
+        };
+        if let (Some(watch), Some(link)) =
+            (Watch::new(ctx.exchange.end().map(Into::into), stands), Link::of(session.digest()))
+        {
+            link.set_watch(Some(watch));
+            ctx.exchange.watched = Watched::Yes;
+        }
+        Ok(())
+    }
+
+    /// What the client is told of an exchange that its watch has ended, if it was.
+    pub(super) fn ended_by_watch(&self, session: &Session, ctx: &mut RequestContext) -> Option<Failure> {
+        if ctx.exchange.watched == Watched::No || !Link::of(session.digest()).is_some_and(Link::is_over) {
+            return None;
+        }
+        match (self.check_token(ctx), ctx.decision) {
+            (Err(_), Decision::Refused(reason)) => Some(Failure::Refused(reason)),
+            _ => Some(Failure::UpstreamTimeout),
+        }
+    }
+
     /// An error once the token that let an exchange in no longer stands, if the exchange ends with it. Asked whenever a
     /// part passes, before it does: nothing is passed on for a token that has ended.
     pub(super) fn check_token(&self, ctx: &mut RequestContext) -> Result<()> {

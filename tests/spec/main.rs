@@ -100,6 +100,7 @@ mod revocation_endpoint;
 mod rotation;
 mod session_tokens;
 mod signing_keys;
+mod silence;
 mod streams;
 mod timing;
 mod tls;

@@ -50,7 +50,7 @@ use crate::{
 struct Client {
     connection: Connection<Metered, Bytes>,
     signals: Arc<Signals>,
-    digest: Arc<Digest>,
+    digest: Digest,
     /// What its streams hold at the moment.
     live: Arc<Live>,
     started: Instant,
@@ -140,7 +140,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
             // Not looked at: the client may send it again.
             return respond.send_reset(Code::REFUSED_STREAM);
         };
-        let session = StreamSession::new(head, body, respond, Arc::clone(&client.digest));
+        let session = StreamSession::new(head, body, respond, &client.digest);
         let (app, shutdown) = (Arc::clone(&self.inner), shutdown.clone());
         tokio::spawn(async move {
             let _share = share;
@@ -160,12 +160,12 @@ enum Overdue {
 impl Client {
     /// Agrees on the terms, within `patience`.
     async fn greet(stream: Stream, limits: HeadLimits, patience: Duration) -> Option<Self> {
-        let digest = Arc::new(Digest {
+        let digest = Digest {
             ssl_digest: stream.get_ssl_digest(),
             timing_digest: stream.get_timing_digest(),
             proxy_digest: stream.get_proxy_digest(),
             socket_digest: stream.get_socket_digest(),
-        });
+        };
         let signals = Arc::new(Signals::default());
         signals.allow(TURN);
         let metered = Metered::new(stream, Arc::clone(&signals));

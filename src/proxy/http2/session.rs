@@ -3,7 +3,7 @@
 //! The framework has a session for HTTP/2 of its own, which waits for a body for ever, drops interim replies, and ends
 //! a body with an empty part that its HTTP/1.1 side then turns into a second end. This one does none of that.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,7 +29,10 @@ use pingora::{
 };
 
 use super::reply::Reply;
-use crate::proxy::body::{MAX_PREREAD, declared_length};
+use crate::proxy::{
+    body::{MAX_PREREAD, declared_length},
+    link::Link,
+};
 
 /// A request and the way back for its reply.
 pub(super) struct StreamSession {
@@ -40,15 +43,19 @@ pub(super) struct StreamSession {
     body_read: usize,
     replay: Option<FixedBuffer>,
     reply: Reply,
-    digest: Arc<Digest>,
+    /// That of the connection, but for what links the stream to its request.
+    digest: Digest,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
     drain_timeout: Option<Duration>,
 }
 
 impl StreamSession {
-    pub(super) fn new(request: Parts, body: RecvStream, respond: SendResponse<Bytes>, digest: Arc<Digest>) -> Self {
+    /// A stream of the connection with this digest.
+    pub(super) fn new(request: Parts, body: RecvStream, respond: SendResponse<Bytes>, connection: &Digest) -> Self {
         let reply = Reply::new(respond, &request.method);
+        let client = Link::of(Some(connection)).and_then(Link::client);
+        let digest = Digest { proxy_digest: Link::new(client.cloned()).carried(), ..connection.clone() };
         Self {
             request: request.into(),
             body_done: body.is_end_stream(),
@@ -61,6 +68,15 @@ impl StreamSession {
             write_timeout: None,
             drain_timeout: None,
         }
+    }
+
+    /// As `read_body_or_idle` says, for as long as the request may wait.
+    async fn next_part_or_end(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
+        if !no_body_expected && !self.body_done {
+            return in_time(self.read_timeout, ReadTimedout, self.next_part()).await;
+        }
+        let reason = self.reply.given_up().await?;
+        Error::e_explain(ConnectionClosed, format!("the client gave the stream up: {reason}"))
     }
 
     /// The next bytes of the body, as they come. Empty parts are nothing: their end is told by `None`.
@@ -218,11 +234,18 @@ impl Session for StreamSession {
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
-        if !no_body_expected && !self.body_done {
-            return self.read_body_bytes().await;
+        let link = self.digest.proxy_digest.clone();
+        let over = async {
+            match Link::in_proxy_digest(link.as_deref()) {
+                Some(link) => link.over().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            part = self.next_part_or_end(no_body_expected) => part,
+            () = over => Error::e_explain(ReadError, "the exchange is over"),
         }
-        let reason = self.reply.given_up().await?;
-        Error::e_explain(ConnectionClosed, format!("the client gave the stream up: {reason}"))
     }
 
     fn body_bytes_sent(&self) -> usize {
@@ -238,7 +261,7 @@ impl Session for StreamSession {
     }
 
     fn digest_mut(&mut self) -> Option<&mut Digest> {
-        Arc::get_mut(&mut self.digest)
+        Some(&mut self.digest)
     }
 
     fn client_addr(&self) -> Option<&SocketAddr> {

@@ -44,7 +44,7 @@ pub use reply::Reply;
 pub use request::{Request, basic, form_urlencode, percent_encode_all};
 pub use servers::{BlackHole, H2Server, Scripted, server_config};
 pub use tls::{Authority, Issued, TlsClient};
-pub use upstream::{Answer, Recorded, Upstream};
+pub use upstream::{Answer, Recorded, Steps, Upstream};
 
 /// The customer that every harness client belongs to.
 pub const CUSTOMER: &str = "bits:customer::e0d429f2-635b-418c-8b74-4a554f82c0bc";
