@@ -1,15 +1,14 @@
-//! From the listeners of the configuration to those that take connections, and what keeps their certificates fresh.
+//! From the listeners of the configuration to those that take connections.
 
 use std::{
-    collections::HashMap,
     fs,
     io::{Error, ErrorKind},
     net::{TcpListener, TcpStream},
     os::unix::{
-        fs::{FileTypeExt, MetadataExt, PermissionsExt},
+        fs::{FileTypeExt, PermissionsExt},
         net::UnixStream,
     },
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,48 +22,28 @@ use pingora::{
     protocols::l4::{ext::TcpKeepalive, stream::L4BufferSettings},
     services::listening::Service,
 };
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::sleep,
-};
 
 use super::AppError;
 use crate::{
     config::{self, Config, ListenAddress},
     domain::Timestamp,
     proxy::{Address, Http2, Listener},
-    telemetry::Metrics,
-    tls,
+    tls::{self, Renewable},
 };
 
 /// Everything that listens, its certificates read.
 pub(super) struct Opened {
     pub(super) public: Vec<Listener>,
     pub(super) admin: Listener,
-    certificates: Certificates,
-}
-
-/// Every certificate in use.
-struct Certificates(Vec<Served>);
-
-/// Those of one listener.
-struct Served {
-    server: Arc<tls::Server>,
-    ends: Vec<(String, Timestamp)>,
 }
 
 impl Opened {
     /// Reads the certificates of all listeners, and fails where one of them cannot be bound.
     pub(super) fn new(config: &Config) -> Result<Self, AppError> {
         let trusted = Arc::new(config.trusted_proxies.clone());
-        let mut certificates = Vec::new();
         let now = Timestamp::now();
-        let mut serve = |files: Option<tls::Files>| -> Result<_, AppError> {
-            let Some(files) = files else { return Ok(None) };
-            let (server, ends) = tls::Server::new(files, now)?;
-            let server = Arc::new(server);
-            certificates.push(Served { server: Arc::clone(&server), ends });
-            Ok(Some(server))
+        let serve = |files: Option<tls::Files>| -> Result<_, AppError> {
+            Ok(files.map(|files| tls::Server::new(files, now)).transpose()?.map(Arc::new))
         };
         let mut listeners = Vec::new();
         for config::Listener { address, tls, cleartext, proxy_header } in config.listen.iter().cloned() {
@@ -82,7 +61,7 @@ impl Opened {
         let admin =
             Listener { address, tls: serve(config.admin.tls.clone())?, cleartext: Http2::Refused, proxies: None };
         listeners.iter().chain([&admin]).try_for_each(|listener| check_address(&listener.address))?;
-        Ok(Self { public: listeners, admin, certificates: Certificates(certificates) })
+        Ok(Self { public: listeners, admin })
     }
 
     /// Where clients connect.
@@ -90,17 +69,10 @@ impl Opened {
         self.public.iter().chain([&self.admin]).map(|listener| listener.address.clone()).collect()
     }
 
-    /// From now on reads certificates again when their files change or a SIGHUP comes, on a thread of its own.
-    pub(super) fn keep_fresh(&mut self, metrics: Arc<Metrics>) -> Result<(), AppError> {
-        let certificates = Certificates(std::mem::take(&mut self.certificates.0));
-        if certificates.0.is_empty() {
-            return Ok(());
-        }
-        certificates.state(&metrics);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let run = move || runtime.block_on(certificates.follow(&metrics));
-        thread::Builder::new().name("certificates".to_owned()).spawn(run)?;
-        Ok(())
+    /// What their clients are greeted with, on TLS.
+    pub(super) fn certificates(&self) -> impl Iterator<Item = Arc<dyn Renewable>> {
+        let servers = self.public.iter().chain([&self.admin]).filter_map(|listener| listener.tls.as_ref());
+        servers.map(|server| Arc::clone(server) as Arc<dyn Renewable>)
     }
 }
 
@@ -123,7 +95,7 @@ pub(super) fn service<A>(name: &str, app: A, addresses: &[Address], send_timeout
                 ListenerConfig::uds(path.to_string_lossy()).permissions(fs::Permissions::from_mode(0o660))
             }
         };
-        service.add_listener(config.l4_buffer(L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER)));
+        service.add_listener(config.l4_buffer(L4BufferSettings::new(NO_BUFFER, NO_BUFFER)));
     }
     service
 }
@@ -192,63 +164,6 @@ pub(super) fn announce_when_served(
     Ok(())
 }
 
-/// What tells one state of a file from another. A file that is not there has one as well.
-type Marks = HashMap<PathBuf, Option<(u64, u64, u64, i64, i64)>>;
-
-impl Certificates {
-    async fn follow(mut self, metrics: &Metrics) {
-        let mut hangups = signal(SignalKind::hangup()).ok();
-        let mut seen = self.marks();
-        loop {
-            let asked = async {
-                match &mut hangups {
-                    Some(hangups) => hangups.recv().await,
-                    None => std::future::pending().await,
-                }
-            };
-            let asked = tokio::select! {
-                _ = asked => true,
-                () = sleep(LOOK_EVERY) => false,
-            };
-            let marks = self.marks();
-            if asked || marks != seen {
-                self.reload(Timestamp::now());
-                self.state(metrics);
-            }
-            seen = marks;
-        }
-    }
-
-    fn marks(&self) -> Marks {
-        let mark = |path: &Path| {
-            let found = fs::metadata(path).ok();
-            found.map(|found| (found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
-        };
-        self.0.iter().flat_map(|served| served.server.paths()).map(|path| (path.to_owned(), mark(path))).collect()
-    }
-
-    fn reload(&mut self, now: Timestamp) {
-        for served in &mut self.0 {
-            match served.server.reload(now) {
-                Ok(ends) if ends == served.ends => {}
-                Ok(ends) => {
-                    tracing::info!(certificates = ?ends, "new certificates are in use");
-                    served.ends = ends;
-                }
-                Err(error) => tracing::error!(%error, "the certificates in use stay"),
-            }
-        }
-    }
-
-    fn state(&self, metrics: &Metrics) {
-        let ends: Vec<_> = self.0.iter().flat_map(|served| served.ends.iter().cloned()).collect();
-        metrics.state_certificate_ends(&ends);
-    }
-}
-
-/// How often files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// One write of a reply: header and body of most API replies leave together.
-const WRITE_BUFFER: usize = 16 * 1024;
-/// None: the gate and pingora read into buffers of their own, and one of a connection's is there while it is idle as well.
-const READ_BUFFER: usize = 0;
+/// The gate and pingora read into buffers of their own, and a client's end of a connection has one for what it sends: a
+/// buffer of the socket would be there while the connection is idle as well.
+const NO_BUFFER: usize = 0;

@@ -1,5 +1,6 @@
 //! The composition root: a checked configuration becomes stores, keys, caches and listeners, and runs until a signal.
 
+mod certificates;
 mod descriptors;
 mod follow;
 mod listeners;

@@ -16,6 +16,7 @@ use pingora::{
 
 use super::{
     AppError,
+    certificates::Certificates,
     descriptors::Shares,
     listeners::{Opened, announce_when_served, service},
     revoker::StoreRevoker,
@@ -156,7 +157,7 @@ impl Server {
     }
 
     /// Listens until a signal. `announce` is called once every listener takes connections.
-    pub(super) fn run(mut self, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
+    pub(super) fn run(self, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
         let mut server =
             pingora::server::Server::new_with_opt_and_conf(None, server_conf(self.threads, self.shares.pooled));
         server.bootstrap();
@@ -167,8 +168,9 @@ impl Server {
         let ready = Arc::clone(&self.ready);
         let (gate, shares, send_timeout) = (self.gate, self.shares, self.gateway.limits.send_timeout);
         let keeper = Keeper::of(&self.gateway.upstreams);
-        self.listeners.keep_fresh(Arc::clone(&metrics))?;
-        let Opened { public: listeners, admin: admin_listener, .. } = self.listeners;
+        let certificates = self.listeners.certificates().chain(self.gateway.upstreams.tls());
+        Certificates::new(certificates).keep_fresh(Arc::clone(&metrics))?;
+        let Opened { public: listeners, admin: admin_listener } = self.listeners;
         let proxy = Arc::new(http_proxy(&server.configuration, self.gateway));
         let public = Gate::new(proxy, Listeners(listeners), gate, Arc::clone(&metrics), Arc::clone(&access_log));
         let public = Door::new(public, shares.connections, connections, Arc::clone(&metrics));

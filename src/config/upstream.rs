@@ -1,4 +1,6 @@
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use crate::tls::{ClientCredentials, ClientFiles};
 
 /// A named group of servers.
 #[derive(Debug, Clone)]
@@ -131,30 +133,15 @@ pub enum Protocol {
     H2c,
 }
 
-/// TLS towards the servers of a group; everything in it was tried.
+/// TLS towards the servers of a group.
 #[derive(Debug, Clone)]
 pub struct UpstreamTls {
-    /// Who may vouch for a server, as DER; none: the system's authorities.
-    pub authorities: Vec<Vec<u8>>,
-    /// Who we are.
-    pub identity: Option<TlsIdentity>,
+    /// Who may vouch for a server, and who we are.
+    pub files: ClientFiles,
+    /// What stands there.
+    pub credentials: ClientCredentials,
     /// Whether servers must prove who they are.
     pub verify: ServerProof,
-}
-
-/// A certificate and its key.
-#[derive(Clone)]
-pub struct TlsIdentity {
-    /// The certificate, then those that lead to its authority, as DER.
-    pub chain: Vec<Vec<u8>>,
-    /// The private key, as DER.
-    pub key: Vec<u8>,
-}
-
-impl fmt::Debug for TlsIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TlsIdentity({} certificates, …)", self.chain.len())
-    }
 }
 
 /// Whether a server must prove who it is.

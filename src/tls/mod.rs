@@ -1,17 +1,36 @@
-//! TLS for listeners: certificates as files, which of them a client gets, and who a client with one of its own is.
+//! TLS: certificates as files, which of them a client gets, who a client with one of its own is, and who we are for servers.
 //!
-//! Files are judged before they are used: a listener goes on with what it has until it can have something better.
+//! Files are judged before they are used: what was made of them goes on until something better can be had.
 
 mod certificate;
+mod client;
 mod names;
 mod server;
 mod subject;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use certificate::{Certificate, read_certificate};
+pub use client::{ClientCredentials, ClientFiles, read_authorities};
 pub use server::{Server, check_authority};
 pub use subject::{MAX_SUBJECT, subject_of};
+
+use crate::domain::Timestamp;
+
+/// What was made of certificate files, and is made again when they change.
+pub trait Renewable: Send + Sync {
+    /// Every file that it depends on.
+    fn paths(&self) -> Vec<&Path>;
+
+    /// The certificates in use.
+    fn ends(&self) -> Ends;
+
+    /// Reads all files again. If one of them cannot be used, everything stays as it was.
+    fn reload(&self, now: Timestamp) -> Result<(), TlsError>;
+}
+
+/// The names of certificates, and when each ends.
+pub type Ends = Vec<(String, Timestamp)>;
 
 /// What a TLS listener is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]

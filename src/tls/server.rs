@@ -9,47 +9,48 @@ use rustls::{
 };
 
 use super::{
-    Certificate, Clients, Files, Need, TlsError, Version, certificate::read_chain, names::ByName, read_certificate,
+    Certificate, Clients, Ends, Files, Need, Renewable, TlsError, Version, certificate::read_chain, names::ByName,
+    read_certificate,
 };
 use crate::domain::Timestamp;
 
 /// What a TLS listener shows its clients, and asks of them: exchanged as a whole when its files change.
 pub struct Server {
     files: Files,
-    config: ArcSwap<ServerConfig>,
+    shown: ArcSwap<Shown>,
 }
 
-/// The names of the certificates in use, and when each ends.
-type Ends = Vec<(String, Timestamp)>;
+struct Shown {
+    config: Arc<ServerConfig>,
+    ends: Ends,
+}
 
 impl Server {
     /// Reads all files.
-    pub fn new(files: Files, now: Timestamp) -> Result<(Self, Ends), TlsError> {
-        let (config, ends) = read(&files, now)?;
-        Ok((Self { files, config: ArcSwap::new(Arc::new(config)) }, ends))
-    }
-
-    /// Reads all files again. If one of them cannot be used, everything stays as it was.
-    pub fn reload(&self, now: Timestamp) -> Result<Ends, TlsError> {
-        let (config, ends) = read(&self.files, now)?;
-        self.config.store(Arc::new(config));
-        Ok(ends)
+    pub fn new(files: Files, now: Timestamp) -> Result<Self, TlsError> {
+        let shown = ArcSwap::from_pointee(read(&files, now)?);
+        Ok(Self { files, shown })
     }
 
     /// What the next connection is greeted with.
     pub fn config(&self) -> Arc<ServerConfig> {
-        self.config.load_full()
+        Arc::clone(&self.shown.load().config)
     }
+}
 
-    /// Every file that it depends on.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+impl Renewable for Server {
+    fn paths(&self) -> Vec<&Path> {
         let pairs = self.files.certificates.iter().flat_map(|pair| [pair.certificate.as_path(), &pair.key]);
-        pairs.chain(self.files.clients.iter().map(|clients| clients.authority.as_path()))
+        pairs.chain(self.files.clients.iter().map(|clients| clients.authority.as_path())).collect()
     }
 
-    /// Whether clients may show who they are.
-    pub const fn knows_clients(&self) -> bool {
-        self.files.clients.is_some()
+    fn ends(&self) -> Ends {
+        self.shown.load().ends.clone()
+    }
+
+    fn reload(&self, now: Timestamp) -> Result<(), TlsError> {
+        self.shown.store(Arc::new(read(&self.files, now)?));
+        Ok(())
     }
 }
 
@@ -64,7 +65,7 @@ pub fn check_authority(clients: &Clients) -> Result<(), TlsError> {
     verifier(clients).map(drop)
 }
 
-fn read(files: &Files, now: Timestamp) -> Result<(ServerConfig, Ends), TlsError> {
+fn read(files: &Files, now: Timestamp) -> Result<Shown, TlsError> {
     let certificates: Vec<Certificate> =
         files.certificates.iter().map(|pair| read_certificate(pair, now)).collect::<Result<_, _>>()?;
     let versions: &[_] = match files.oldest {
@@ -84,7 +85,8 @@ fn read(files: &Files, now: Timestamp) -> Result<(ServerConfig, Ends), TlsError>
     if let Ok(ticketer) = Ticketer::new() {
         config.ticketer = ticketer;
     }
-    Ok((config, certificates.into_iter().map(|certificate| (certificate.name, certificate.expires)).collect()))
+    let ends = certificates.into_iter().map(|certificate| (certificate.name, certificate.expires)).collect();
+    Ok(Shown { config: Arc::new(config), ends })
 }
 
 fn verifier(clients: &Clients) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {

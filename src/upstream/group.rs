@@ -7,6 +7,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
+use pingora::upstreams::peer::HttpPeer;
 
 use super::{
     GroupReading, Lease, ServerReading,
@@ -15,6 +16,7 @@ use super::{
     server::{BreakerPolicy, Counting, Endpoint, Policy},
     table::Table,
     ticks::Ticks,
+    tls::GroupTls,
 };
 use crate::config::{Balance, Eject, ServerAddress, Upstream};
 
@@ -81,6 +83,20 @@ impl Group {
         let peer = self.peers.peer(location, &configured.tls_name);
         let seed = hash(location.to_string().as_bytes());
         Endpoint::new(peer, self.policy, location.clone(), server, configured.weight, seed)
+    }
+
+    /// The server at an endpoint as pingora connects to it.
+    pub(super) fn peer(&self, endpoint: &Endpoint) -> HttpPeer {
+        let mut peer = endpoint.peer().clone();
+        if let Some(tls) = self.tls() {
+            tls.apply(&mut peer);
+        }
+        peer
+    }
+
+    /// What TLS with the servers goes by, if it is spoken.
+    pub(super) const fn tls(&self) -> Option<&Arc<GroupTls>> {
+        self.peers.tls()
     }
 
     /// The endpoint for one more request: the best of those that work, or one that was ejected if no other is left.

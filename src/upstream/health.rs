@@ -45,8 +45,7 @@ impl Checker {
     }
 
     /// `host` is what the server is called.
-    async fn ask(&self, endpoint: &Endpoint, host: &str) -> Found {
-        let mut peer = endpoint.peer().clone();
+    async fn ask(&self, mut peer: HttpPeer, host: &str) -> Found {
         // A connection that is shared would outlive the check.
         peer.options.max_h2_streams = 1;
         let well = async {
@@ -108,7 +107,8 @@ impl Upstreams {
                 let server = Arc::clone(&group.plan.servers[endpoint.server].text);
                 // A socket has no name.
                 let host = if server.starts_with("unix:") { "localhost".into() } else { server };
-                checks.spawn(async move { (checker.ask(&endpoint, &host).await, endpoint) });
+                let peer = group.peer(&endpoint);
+                checks.spawn(async move { (checker.ask(peer, &host).await, endpoint) });
             }
             while let Some(checked) = checks.join_next().await {
                 let Ok((found, endpoint)) = checked else { continue };

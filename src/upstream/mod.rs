@@ -13,6 +13,7 @@ mod peer;
 mod server;
 mod table;
 mod ticks;
+mod tls;
 
 use std::{
     sync::{
@@ -26,7 +27,7 @@ use pingora::upstreams::peer::HttpPeer;
 
 pub use keeper::Keeper;
 
-use crate::{config::Upstream, policy::UpstreamId};
+use crate::{config::Upstream, policy::UpstreamId, tls::Renewable};
 use group::Group;
 use server::Endpoint;
 use ticks::Ticks;
@@ -100,8 +101,9 @@ impl Upstreams {
 
     /// The server as pingora connects to it.
     pub fn peer(&self, group: UpstreamId, lease: &Lease, connection: Connection) -> Box<HttpPeer> {
-        let endpoint = self.groups[group.place()].endpoint_of(lease);
-        let mut peer = Box::new(endpoint.peer().clone());
+        let group = &self.groups[group.place()];
+        let endpoint = group.endpoint_of(lease);
+        let mut peer = Box::new(group.peer(endpoint));
         if let Some(limit) = endpoint.idle_limit() {
             peer.options.idle_timeout = peer.options.idle_timeout.map(|own| own.min(limit));
         }
@@ -111,6 +113,11 @@ impl Upstreams {
             peer.options.idle_timeout = Some(Duration::ZERO);
         }
         peer
+    }
+
+    /// What TLS with the servers of each group goes by, if it is spoken with them.
+    pub fn tls(&self) -> impl Iterator<Item = Arc<dyn Renewable>> {
+        self.groups.iter().filter_map(Group::tls).map(|tls| Arc::clone(tls) as Arc<dyn Renewable>)
     }
 
     /// Notes that the server answered, whatever it said.

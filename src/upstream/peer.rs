@@ -8,16 +8,15 @@ use std::{
 use pingora::{
     protocols::l4::socket::SocketAddr,
     upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, PeerOptions},
-    utils::tls::{CertKey, WrappedX509, parse_x509},
 };
 
-use crate::config::{Protocol, ServerProof, Timeouts, TlsIdentity, Upstream, UpstreamTls};
+use super::tls::GroupTls;
+use crate::config::{Protocol, Timeouts, Upstream};
 
 /// What the peers of one group have in common, made once.
 pub(super) struct PeerMaker {
     options: PeerOptions,
-    identity: Option<Arc<CertKey>>,
-    tls: bool,
+    tls: Option<Arc<GroupTls>>,
     /// Keeps connections of other groups away: they may have been verified by other rules.
     group_key: u64,
 }
@@ -48,16 +47,12 @@ impl PeerMaker {
                 options.max_h2_streams = H2_STREAMS;
             }
         }
-        if let Some(UpstreamTls { authorities, verify, identity: _ }) = &group.tls {
-            options.verify_cert = *verify == ServerProof::Required;
-            options.verify_hostname = *verify == ServerProof::Required;
-            options.ca = Some(authorities)
-                .filter(|own| !own.is_empty())
-                .map(|own| own.iter().map(|der| certificate(der)).collect());
-        }
-        let identity = group.tls.as_ref().and_then(|tls| tls.identity.as_ref());
-        let identity = identity.map(|TlsIdentity { chain, key }| Arc::new(CertKey::new(chain.clone(), key.clone())));
-        Self { options, identity, tls: group.tls.is_some(), group_key: place as u64 }
+        Self { options, tls: group.tls.clone().map(|tls| Arc::new(GroupTls::new(tls))), group_key: place as u64 }
+    }
+
+    /// What TLS with the servers goes by, if it is spoken.
+    pub(super) const fn tls(&self) -> Option<&Arc<GroupTls>> {
+        self.tls.as_ref()
     }
 
     /// `tls_name` is what the certificate must be for; only a group without TLS has none.
@@ -66,9 +61,8 @@ impl PeerMaker {
             Location::Address(address) => SocketAddr::Inet(*address),
             Location::Socket(path) => unix_address(path),
         };
-        let mut peer = HttpPeer::new(UNSPECIFIED, self.tls, tls_name.to_owned());
+        let mut peer = HttpPeer::new(UNSPECIFIED, self.tls.is_some(), tls_name.to_owned());
         peer._address = address;
-        peer.client_cert_key.clone_from(&self.identity);
         peer.group_key = self.group_key;
         peer.options = self.options.clone();
         peer
@@ -78,10 +72,6 @@ impl PeerMaker {
 fn unix_address(path: &Path) -> SocketAddr {
     let address = std::os::unix::net::SocketAddr::from_pathname(path);
     SocketAddr::Unix(address.expect("the configuration holds paths that fit"))
-}
-
-fn certificate(der: &[u8]) -> WrappedX509 {
-    WrappedX509::new(der.to_vec(), parse_x509)
 }
 
 fn options(timeouts: Timeouts) -> PeerOptions {

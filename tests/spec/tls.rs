@@ -218,6 +218,15 @@ fn files_that_cannot_be_used_leave_the_old_certificate_in_place() {
 }
 
 #[test]
+fn a_hangup_ends_no_gateway_not_even_one_without_certificates() {
+    let gateway = Gateway::start(|_| {});
+    gateway.signal("HUP");
+    // Signals are taken in turn: this one would find nobody.
+    gateway.signal("HUP");
+    gateway.send(&Request::get("/healthz")).assert_status(200);
+}
+
+#[test]
 fn a_client_with_a_certificate_is_named_to_the_upstream() {
     let (authority, clients, address) = (Authority::new("CA"), Authority::new("Clients"), free_address());
     let issued = authority.issue(&["a.example"], 1);

@@ -2,6 +2,7 @@
 
 use std::{fs, sync::atomic::Ordering, thread};
 
+use rcgen::DnType;
 use tempfile::TempDir;
 
 use crate::harness::{
@@ -134,8 +135,7 @@ fn a_key_that_belongs_to_another_certificate_is_told_by_the_check() {
     let gateway = Gateway::start(|config| {
         config.file("us.pem", &us.certificate).file("them.key", &them.key).file("us.key", &us.key);
     });
-    for (key, told) in [("us.key", None), ("them.key", Some("bad.yaml:1:82: the key does not go with the certificate"))]
-    {
+    for (key, told) in [("us.key", None), ("them.key", Some("them.key is not the key of"))] {
         let text = format!(
             "upstreams: {{a: {{servers: ['127.0.0.1:1'], tls: {{certificate: 'file:us.pem', key: 'file:{key}'}}}}}}\nroutes: [{{match: GET /x, public: true}}]\n"
         );
@@ -209,4 +209,35 @@ fn a_request_that_an_http2_server_did_not_begin_with_is_sent_again_whatever_it_i
     gateway.send(&request).assert_status(200);
     let seen = server.seen.requests.lock().unwrap();
     assert!(seen.len() == 3 && seen.iter().all(|(_, body)| body == b"x"));
+}
+
+#[test]
+fn files_that_change_count_for_the_next_connection() {
+    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let serve = |authority: &Authority| {
+        let own = authority.issue(&["127.0.0.1"], 1);
+        Scripted::with_tls(server_config(&own, Some(authority), &[]))
+    };
+    let servers = [serve(&old), serve(&new)];
+    let addresses = servers.each_ref().map(|server| server.address.to_string());
+    let (first, second) = (old.client(&[(DnType::CommonName, "us")]), new.client(&[(DnType::CommonName, "us")]));
+    let gateway = Gateway::start(|config| {
+        config.servers(&addresses.each_ref().map(|address| address.as_str()));
+        config.group("tls: {ca: file:ca.pem, certificate: file:us.pem, key: file:us.key}");
+        config.group("health: {path: /healthz, every: 100ms, healthy_after: 1}");
+        config.file("ca.pem", &old.pem).file("us.pem", &first.certificate).file("us.key", &first.key);
+    });
+    let up = |address: &str| gateway.metrics().value("scopegate_upstream_up", &[("server", address)]) > 0.5;
+    let believed = || [up(&addresses[0]), up(&addresses[1])];
+    await_that("only the old authority counts", || believed() == [true, false]);
+    // A half that does not belong to the other changes nothing.
+    let write = |name: &str, content: &str| fs::write(gateway.folder().join(name), content).unwrap();
+    write("us.pem", &second.certificate);
+    await_that("the refusal is logged", || gateway.log().contains("the certificates in use stay"));
+    assert_eq!(believed(), [true, false]);
+    write("us.key", &second.key);
+    write("ca.pem", &new.pem);
+    await_that("only the new authority counts", || believed() == [false, true]);
+    gateway.send(&Request::get("/healthz")).assert_status(200);
+    assert!(gateway.metrics().has("scopegate_certificate_expiry_timestamp_seconds"));
 }

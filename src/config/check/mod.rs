@@ -71,7 +71,11 @@ pub(super) fn check(raw: raw::Config, surroundings: &Surroundings, problems: &mu
     let scopes = scopes::check(scopes, problems);
     let (names, upstreams) = upstreams::check(upstreams, surroundings, problems);
     let cors = cors::check(cors, problems);
-    let routes = routes::check(routes, &routes::Names { upstreams: &names, scopes: &scopes, cors: &cors }, problems);
+    let routes = routes::check(
+        routes,
+        &routes::Names { upstreams: &names, checked: &upstreams, scopes: &scopes, cors: &cors },
+        problems,
+    );
     let store_place = match &store {
         Written::Is(at) => Some(at.place),
         Written::Absent | Written::Broken => None,

@@ -6,6 +6,7 @@ use std::{
 use super::{application, cors::Policies, mint, rates, scopes::Scopes, stream};
 use crate::{
     config::{
+        Protocol, Upstream,
         cursor::{At, Written},
         problem::{Place, Problems, show},
         raw,
@@ -33,8 +34,17 @@ const OWN_ENDPOINTS: [&str; 8] = [
 /// What routes refer to.
 pub(super) struct Names<'a> {
     pub(super) upstreams: &'a [Arc<str>],
+    /// What is spoken with those of them that are sound.
+    pub(super) checked: &'a [Upstream],
     pub(super) scopes: &'a Scopes,
     pub(super) cors: &'a Policies,
+}
+
+impl Names<'_> {
+    fn protocol(&self, upstream: UpstreamId) -> Option<Protocol> {
+        let name = self.upstreams.get(upstream.place())?;
+        self.checked.iter().find(|checked| checked.name == *name).map(|checked| checked.protocol)
+    }
 }
 
 pub(super) fn check(routes: Option<At<Vec<At<raw::Route>>>>, names: &Names, problems: &mut Problems) -> RouteTable {
@@ -86,6 +96,7 @@ fn check_one(
     let enforcement = check_enforcement(enforce, problems);
     let upstream = check_upstream(place, upstream, names.upstreams, problems);
     let (token, repetition) = (forwarding(&forward_token), repetition(&idempotent));
+    stream::check_protocol(&upgrade, names.protocol(upstream), problems);
     let stream = stream::check(timeouts, upgrade, close_on_expiry, access, problems);
     let cors = names.cors.of_route(cors, problems);
     let rate = rates::with_burst(rate, burst, problems);

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::bounds::{seconds, within};
 use crate::{
     config::{
+        Protocol,
         cursor::{At, Written},
         problem::Problems,
         raw,
@@ -25,6 +26,13 @@ pub(super) fn check(
         total: bounded(total, "`total` must be 1ms to 24h", problems),
         upgrade: check_upgrade(upgrade, problems),
         end: check_end(close_on_expiry, access, problems),
+    }
+}
+
+/// Connections leave HTTP from HTTP/1.1 only (RFC 6455 section 4.1); what RFC 8441 adds for HTTP/2 is not spoken here.
+pub(super) fn check_protocol(upgrade: &Written<String>, spoken: Option<Protocol>, problems: &mut Problems) {
+    if let (Written::Is(upgrade), Some(Protocol::H2 | Protocol::H2c)) = (upgrade, spoken) {
+        problems.push(upgrade.place, "`upgrade` needs an upstream whose `protocol` is `http1`");
     }
 }
 

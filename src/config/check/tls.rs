@@ -53,7 +53,7 @@ fn single(
     certificate.given().zip(key.given())
 }
 
-fn check_pair(
+pub(super) fn check_pair(
     (certificate, key): &(At<String>, At<String>),
     surroundings: &Surroundings,
     problems: &mut Problems,
@@ -75,7 +75,7 @@ fn check_pair(
 }
 
 /// A file is named, never quoted: what stands there may be the key itself.
-fn file(written: &At<String>, surroundings: &Surroundings, problems: &mut Problems) -> Option<PathBuf> {
+pub(super) fn file(written: &At<String>, surroundings: &Surroundings, problems: &mut Problems) -> Option<PathBuf> {
     match written.value.strip_prefix("file:") {
         Some(path) if !path.is_empty() && !path.contains('\n') => Some(surroundings.folder.join(path)),
         _ => {

@@ -241,6 +241,18 @@ routes:
 }
 
 #[test]
+fn a_connection_leaves_http_only_where_its_server_speaks_http_1() {
+    assert_told(&[(
+        r"
+upstreams: {a: {servers: ['127.0.0.1:1'], protocol: h2c}, b: {servers: ['127.0.0.1:1']}}
+routes:
+  - {match: GET /a, public: true, upgrade: websocket, upstream: a}
+  - {match: GET /b, public: true, upgrade: websocket, upstream: b}",
+        &["3:44: `upgrade` needs an upstream whose `protocol` is `http1`"],
+    )]);
+}
+
+#[test]
 fn a_rate_of_a_route_is_checked_like_any_other() {
     assert_told(&[(
         r"

@@ -213,10 +213,9 @@ upstreams:
             "6:64: `no name` is no name that a certificate could be for",
             "7:38: `certificate` and `key` belong together",
             "7:58: `ca` says nothing beside `verify: false` in line 7",
-            "7:58: `file:absent.pem` cannot be read: No such file or directory (os error 2)",
-            "8:43: certificates and keys stand in PEM files: write `file:PATH`",
-            "8:56: `file:k.pem` cannot be read: No such file or directory (os error 2)",
-            "8:83: certificates and keys stand in PEM files: write `file:PATH`",
+            "7:58: etc/absent.pem cannot be read: entity not found",
+            "8:43: write `file:PATH` of a PEM file",
+            "8:83: write `file:PATH` of a PEM file",
         ],
     )]);
 }
@@ -241,8 +240,8 @@ fn files_that_hold_something_else_are_told() {
     let broken = file("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let told =
         |keys: &str| problems(&format!("upstreams: {{a: {{servers: ['127.0.0.1:1'], tls: {{{keys}}}}}}}\n{ROUTE}"));
-    assert!(told(&format!("ca: '{empty}'")).ends_with("holds no certificate"));
-    assert!(told(&format!("ca: '{broken}'")).contains("holds no certificate of an authority"));
+    assert!(told(&format!("ca: '{empty}'")).ends_with("holds no usable certificate (PEM)"));
+    assert!(told(&format!("ca: '{broken}'")).ends_with("holds no usable certificate (PEM)"));
     let both = told(&format!("certificate: '{broken}', key: '{empty}'"));
-    assert!(both.ends_with("holds no private key as PEM"), "{both}");
+    assert!(both.ends_with("empty.pem holds no usable private key (PEM)"), "{both}");
 }
