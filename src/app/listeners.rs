@@ -25,9 +25,9 @@ use pingora::{
 
 use super::AppError;
 use crate::{
-    config::{self, Config, ListenAddress},
+    config::{self, Config, Http2, ListenAddress},
     domain::Timestamp,
-    proxy::{Address, Http2, Listener},
+    proxy::Listener,
     tls::{self, Renewable},
 };
 
@@ -51,13 +51,9 @@ impl Opened {
                 config::ProxyHeader::Absent => None,
                 config::ProxyHeader::Required => Some(Arc::clone(&trusted)),
             };
-            let cleartext = match cleartext {
-                config::Http2::Spoken => Http2::Spoken,
-                config::Http2::Refused => Http2::Refused,
-            };
-            listeners.push(Listener { address: of(address), tls: serve(tls)?, cleartext, proxies });
+            listeners.push(Listener { address, tls: serve(tls)?, cleartext, proxies });
         }
-        let address = Address::Tcp(config.admin.address);
+        let address = ListenAddress::Tcp(config.admin.address);
         let admin =
             Listener { address, tls: serve(config.admin.tls.clone())?, cleartext: Http2::Refused, proxies: None };
         listeners.iter().chain([&admin]).try_for_each(|listener| check_address(&listener.address))?;
@@ -65,7 +61,7 @@ impl Opened {
     }
 
     /// Where clients connect.
-    pub(super) fn addresses(&self) -> Vec<Address> {
+    pub(super) fn addresses(&self) -> Vec<ListenAddress> {
         self.public.iter().chain([&self.admin]).map(|listener| listener.address.clone()).collect()
     }
 
@@ -76,22 +72,15 @@ impl Opened {
     }
 }
 
-fn of(address: ListenAddress) -> Address {
-    match address {
-        ListenAddress::Tcp(address) => Address::Tcp(address),
-        ListenAddress::Unix(path) => Address::Unix(path),
-    }
-}
-
 /// Makes a service of `app` at these addresses. A client may take as long as `send_timeout` for what it is sent.
-pub(super) fn service<A>(name: &str, app: A, addresses: &[Address], send_timeout: Duration) -> Service<A> {
+pub(super) fn service<A>(name: &str, app: A, addresses: &[ListenAddress], send_timeout: Duration) -> Service<A> {
     let mut service = Service::new(name.to_owned(), app);
     for address in addresses {
         let config = match address {
-            Address::Tcp(address) => {
+            ListenAddress::Tcp(address) => {
                 ListenerConfig::tcp(address.to_string()).tcp_socket_options(socket_options(send_timeout))
             }
-            Address::Unix(path) => {
+            ListenAddress::Unix(path) => {
                 ListenerConfig::uds(path.to_string_lossy()).permissions(fs::Permissions::from_mode(0o660))
             }
         };
@@ -115,12 +104,12 @@ fn socket_options(send_timeout: Duration) -> TcpSocketOptions {
 }
 
 /// pingora would retry for half a minute and then go on without the listener; better to know now.
-fn check_address(address: &Address) -> Result<(), AppError> {
+fn check_address(address: &ListenAddress) -> Result<(), AppError> {
     let bound = match address {
-        Address::Tcp(address) => TcpListener::bind(address).map(drop),
-        Address::Unix(path) => check_socket(path),
+        ListenAddress::Tcp(address) => TcpListener::bind(address).map(drop),
+        ListenAddress::Unix(path) => check_socket(path),
     };
-    bound.map_err(|error| AppError::Listen { address: shown(address), error })
+    bound.map_err(|error| AppError::Listen { address: address.to_string(), error })
 }
 
 /// A socket that nobody listens on any more is removed; anything else that stands there is not ours to touch.
@@ -134,22 +123,15 @@ fn check_socket(path: &Path) -> Result<(), Error> {
     }
 }
 
-fn shown(address: &Address) -> String {
-    match address {
-        Address::Tcp(address) => address.to_string(),
-        Address::Unix(path) => format!("unix:{}", path.display()),
-    }
-}
-
 /// Knocks at every listener until it answers, then says that the gateway is ready.
 pub(super) fn announce_when_served(
-    addresses: Vec<Address>,
+    addresses: Vec<ListenAddress>,
     ready: Arc<AtomicBool>,
     announce: impl FnOnce() + Send + 'static,
 ) -> Result<(), AppError> {
-    let knock = |address: &Address| match address {
-        Address::Tcp(address) => TcpStream::connect_timeout(address, Duration::from_secs(1)).is_ok(),
-        Address::Unix(path) => UnixStream::connect(path).is_ok(),
+    let knock = |address: &ListenAddress| match address {
+        ListenAddress::Tcp(address) => TcpStream::connect_timeout(address, Duration::from_secs(1)).is_ok(),
+        ListenAddress::Unix(path) => UnixStream::connect(path).is_ok(),
     };
     let wait = move || {
         for address in &addresses {

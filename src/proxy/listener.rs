@@ -3,7 +3,6 @@
 use std::{
     net::{IpAddr, SocketAddr},
     os::fd::AsRawFd,
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -22,6 +21,7 @@ use tokio::io::AsyncReadExt;
 
 use super::client::Client;
 use crate::{
+    config::{Http2, ListenAddress},
     domain::TrustedPeers,
     policy::{MAX_PROXY_HEADER, NoProxyHeader, parse_proxy_header},
     telemetry::{Handshake, Metrics},
@@ -32,31 +32,13 @@ use crate::{
 #[derive(Debug)]
 pub struct Listener {
     /// Where it is.
-    pub address: Address,
+    pub address: ListenAddress,
     /// What it greets clients with, on TLS.
     pub tls: Option<Arc<tls::Server>>,
     /// Whether HTTP/2 is spoken without TLS.
     pub cleartext: Http2,
     /// Whose word counts about who connects, where each connection must begin with it.
     pub proxies: Option<Arc<TrustedPeers>>,
-}
-
-/// The address of a listener.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// IP address and port.
-    Tcp(SocketAddr),
-    /// In the file system.
-    Unix(PathBuf),
-}
-
-/// Whether HTTP/2 is spoken to clients that begin with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Http2 {
-    /// It is.
-    Spoken,
-    /// It is not.
-    Refused,
 }
 
 /// What a connection turned out to be.
@@ -89,20 +71,18 @@ impl Listeners {
         }
         let digest = stream.get_socket_digest()?;
         let local = digest.local_addr()?;
-        self.0.iter().find(|listener| listener.address.is(local))
+        self.0.iter().find(|listener| is_at(&listener.address, local))
     }
 }
 
-impl Address {
-    /// Whether a socket with this local address belongs to it.
-    fn is(&self, local: &socket::SocketAddr) -> bool {
-        match self {
-            Self::Tcp(own) => local.as_inet().is_some_and(|local| {
-                let ip = own.ip() == local.ip() || (own.ip().is_unspecified() && own.is_ipv4() == local.is_ipv4());
-                own.port() == local.port() && ip
-            }),
-            Self::Unix(path) => local.as_unix().is_some_and(|local| local.as_pathname() == Some(path)),
-        }
+/// Whether a socket with this local address belongs to a listener.
+fn is_at(listener: &ListenAddress, local: &socket::SocketAddr) -> bool {
+    match listener {
+        ListenAddress::Tcp(own) => local.as_inet().is_some_and(|local| {
+            let ip = own.ip() == local.ip() || (own.ip().is_unspecified() && own.is_ipv4() == local.is_ipv4());
+            own.port() == local.port() && ip
+        }),
+        ListenAddress::Unix(path) => local.as_unix().is_some_and(|local| local.as_pathname() == Some(path)),
     }
 }
 

@@ -44,7 +44,7 @@ use pingora::{
 
 pub use door::Door;
 pub use gate::{Gate, GateLimits};
-pub use listener::{Address, Http2, Listener, Listeners};
+pub use listener::{Listener, Listeners};
 pub use throttle::Throttle;
 
 use crate::{
