@@ -2,7 +2,8 @@
 """What requests with a cached token feel of things that happen beside them:
 
 * a flood of wrong secrets of an imported client, each of which costs an argon2id check;
-* a million revoked tokens.
+* a million revoked tokens;
+* ten thousand connections that have carried a request and wait for their next one.
 
 Each is measured with and without, interleaved, by wrk against one gateway on one core. Prints a table and writes nothing.
 """
@@ -10,6 +11,8 @@ Each is measured with and without, interleaved, by wrk against one gateway on on
 import argparse
 import base64
 import os
+import resource
+import socket
 import sqlite3
 import statistics
 import subprocess
@@ -26,6 +29,7 @@ from rig import DEFAULT_CACHE, await_ready, bearer
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS_PER_RUN = int(os.environ.get("SECONDS_PER_RUN", "3"))
 REVOKED = 1_000_000
+IDLE = 10_000
 # Of `correct horse`, m=19456, t=2, p=1: what is recommended for new hashes, some tens of milliseconds a check.
 HASH = "$argon2id$v=19$m=19456,t=2,p=1$c29tZS1zYWx0LTE2Ynl0ZQ$n/pTWOEo10PDv1pEK4RRc1nJ6Mrx9YR7ubz84+KQ/3o"
 
@@ -117,6 +121,32 @@ def revoke_many(database: Path) -> None:
         store.execute("UPDATE revision SET number = number + 1, tokens = tokens + 1")
 
 
+def compare_idle(processes: Processes, binary: Path, upstream: int) -> None:
+    # Each connection is a descriptor here, and one there.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    gateway = Gateway(processes, "scopegate-idle", binary, upstream).start()
+    before = gateway.resident()
+    rows = {"none": [gateway.measured() for _ in range(ROUNDS)], "waiting": []}
+    waiting = []
+    for _ in range(IDLE):
+        connection = socket.create_connection(("127.0.0.1", gateway.server.port), timeout=10)
+        connection.sendall(request(gateway))
+        reply = connection.recv(65536)
+        if not reply.startswith(b"HTTP/1.1 200"):
+            raise RigError(f"an idle connection was not served: {reply[:60]}")
+        waiting.append(connection)
+    print(f"  resident: {before:.0f} MiB at the start, {gateway.resident():.0f} MiB with {len(waiting):,} idle connections")
+    rows["waiting"] = [gateway.measured() for _ in range(ROUNDS)]
+    for connection in waiting:
+        connection.close()
+    show("idle connections", rows)
+
+
+def request(gateway: Gateway) -> bytes:
+    lines = [f"GET {peers.PATH} HTTP/1.1", "Host: 127.0.0.1", *bearer(gateway.token)]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
 def show(what: str, rows: dict) -> None:
     print(what)
     for name, measured in rows.items():
@@ -135,6 +165,7 @@ def main() -> int:
         upstream = peers.start_upstream(processes)
         compare_flood(processes, binary, upstream)
         compare_revoked(processes, binary, upstream)
+        compare_idle(processes, binary, upstream)
     return 0
 
 
