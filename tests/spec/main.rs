@@ -26,6 +26,7 @@
 //! | [`demo`] | 9: the newcomer's path, line by line |
 //! | [`admin`] | 10: metrics, health, access log |
 //! | [`hygiene`] | 12: malformed requests and limits |
+//! | [`cut_heads`] | 12: heads that come in pieces |
 //! | [`listeners`] | 11: sockets in the file system, IPv6, the PROXY protocol |
 //! | [`tls`] | 11: certificates by name, exchanged under load, and those of clients |
 //! | [`http2`] | 12: requests on streams |
@@ -72,6 +73,7 @@ mod clients;
 mod corpora;
 mod cors;
 mod credentials;
+mod cut_heads;
 mod decision;
 mod demo;
 mod endurance;
