@@ -27,6 +27,7 @@
 //! | [`admin`] | 10: metrics, health, access log |
 //! | [`hygiene`] | 12: malformed requests and limits |
 //! | [`cut_heads`] | 12: heads that come in pieces |
+//! | [`vanishing`] | 12: clients that leave in the middle |
 //! | [`listeners`] | 11: sockets in the file system, IPv6, the PROXY protocol |
 //! | [`tls`] | 11: certificates by name, exchanged under load, and those of clients |
 //! | [`http2`] | 12: requests on streams |
@@ -115,3 +116,4 @@ mod upstream_gone;
 mod upstream_tls;
 mod upstreams;
 mod userinfo_and_metadata;
+mod vanishing;
