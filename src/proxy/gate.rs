@@ -139,6 +139,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
             use_since_alarm = Use::Some;
             let mut session = ServerSession::new_http1(stream);
             session.set_pipelined_prefix(head);
+            // Until the request ends: what a client sends meanwhile is no fault of it.
+            session.set_pipelining_enabled(true);
             (stream, _) = self.inner.process_new_http(session, shutdown).await?.consume();
         }
     }
@@ -146,9 +148,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
 
 impl<A> Gate<A> {
     /// Reads until a head is whole, within [`GateLimits::head_timeout`] of its first byte.
-    async fn read_head(&self, stream: &mut Stream, alarm: Pin<&mut Sleep>, used: &mut Use) -> Arrival {
-        let Some(mut buffer) = first_bytes(stream, alarm, used).await else { return Arrival::Nothing };
-        skip_empty_lines(&mut buffer);
+    async fn read_head(&self, stream: &mut Stream, mut alarm: Pin<&mut Sleep>, used: &mut Use) -> Arrival {
+        let mut buffer = BytesMut::new();
+        // Empty lines alone begin nothing.
+        while buffer.is_empty() {
+            let Some(bytes) = first_bytes(stream, alarm.as_mut(), used).await else { return Arrival::Nothing };
+            buffer = bytes;
+            skip_empty_lines(&mut buffer);
+        }
         match self.judge(&buffer, 0) {
             Ok(true) => Arrival::Head(buffer),
             Ok(false) => Box::pin(self.read_rest(stream, buffer)).await,
@@ -167,7 +174,9 @@ impl<A> Gate<A> {
                 Ok(Ok(1..)) => {}
                 Ok(Ok(0) | Err(_)) => return Arrival::Nothing,
             }
-            match self.judge(&buffer, seen) {
+            // An empty line may come in two halves.
+            let skipped = skip_empty_lines(&mut buffer);
+            match self.judge(&buffer, seen.saturating_sub(skipped)) {
                 Ok(true) => return Arrival::Head(buffer),
                 Ok(false) => {}
                 Err(violation) => return Arrival::Refused(violation),
@@ -255,11 +264,14 @@ async fn first_bytes(stream: &mut Stream, mut alarm: Pin<&mut Sleep>, used: &mut
     }
 }
 
-/// Takes out empty lines before a request (RFC 9112 section 2.2); old clients send one after a body.
-fn skip_empty_lines(buffer: &mut BytesMut) {
+/// Takes out empty lines before a request (RFC 9112 section 2.2), and tells how long they were; old clients send one
+/// after a body.
+fn skip_empty_lines(buffer: &mut BytesMut) -> usize {
+    let before = buffer.len();
     while buffer.starts_with(b"\r\n") {
         buffer.advance(2);
     }
+    before - buffer.len()
 }
 
 /// What one read takes at first: most heads fit.

@@ -266,6 +266,8 @@ impl ProxyHttp for Gateway {
         let outcome = ctx.outcome(session);
         self.metrics.record(&outcome);
         self.access_log.record(&outcome, &self.metrics);
+        // The gate judges heads as they come off the wire. Where the next one was read with this request, the connection ends.
+        session.set_pipelining_enabled(false);
     }
 
     /// The metrics and the access log say what happened; pingora's own line would add the upstream's address.

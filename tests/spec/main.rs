@@ -26,6 +26,8 @@
 //! | [`demo`] | 9: the newcomer's path, line by line |
 //! | [`admin`] | 10: metrics, health, access log |
 //! | [`hygiene`] | 12: malformed requests and limits |
+//! | [`cut_heads`] | 12: heads that come in pieces |
+//! | [`vanishing`] | 12: clients that leave in the middle |
 //! | [`listeners`] | 11: sockets in the file system, IPv6, the PROXY protocol |
 //! | [`tls`] | 11: certificates by name, exchanged under load, and those of clients |
 //! | [`http2`] | 12: requests on streams |
@@ -34,7 +36,8 @@
 //! | [`http2_protocol`] | 12: RFC 9113 and RFC 7541, section by section |
 //! | [`proxying`] | 1, 5, 12: bytes both ways, and upstreams that fail |
 //! | [`upstreams`] | 6, 10, 11: which server gets a request, health, ejection, limits |
-//! | [`upstream_faults`] | 6, 12: servers that are dead, slow, rude or gone |
+//! | [`upstream_faults`] | 6, 12: servers that are slow, rude or break off |
+//! | [`upstream_gone`] | 6, 12: servers that nobody reaches, and their return |
 //! | [`upstream_tls`] | 6, 11: servers that prove who they are, and HTTP/2 |
 //! | [`streams`] | 4, 11: exchanges that last, and connections that become a WebSocket |
 //! | [`cors`] | 4: which pages of other origins may read what a route answers |
@@ -71,6 +74,7 @@ mod clients;
 mod corpora;
 mod cors;
 mod credentials;
+mod cut_heads;
 mod decision;
 mod demo;
 mod endurance;
@@ -109,6 +113,8 @@ mod token_failures;
 mod trust;
 mod unminted;
 mod upstream_faults;
+mod upstream_gone;
 mod upstream_tls;
 mod upstreams;
 mod userinfo_and_metadata;
+mod vanishing;

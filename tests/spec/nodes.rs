@@ -4,7 +4,6 @@ use std::{
     collections::BTreeSet,
     fs,
     sync::atomic::{AtomicBool, Ordering},
-    thread,
     time::Duration,
 };
 
@@ -117,8 +116,13 @@ fn kids(node: &Gateway) -> BTreeSet<String> {
 }
 
 fn jti(token: &str) -> String {
-    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
-    serde_json::from_slice::<Value>(&claims).unwrap()["jti"].as_str().unwrap().to_owned()
+    text(token, 1, "jti")
+}
+
+/// What the header of a token, its part 0, or its claims, its part 1, say under this name.
+fn text(token: &str, part: usize, name: &str) -> String {
+    let part = URL_SAFE_NO_PAD.decode(token.split('.').nth(part).unwrap()).unwrap();
+    serde_json::from_slice::<Value>(&part).unwrap()[name].as_str().unwrap().to_owned()
 }
 
 /// A client that is not known yet is asked for again and again, which is no attack here.
@@ -165,11 +169,11 @@ fn a_change_is_in_effect_within_a_second_though_listening_connections_break_all_
     let nodes = Nodes::start(2, &cluster, patient);
     let breaking = |ended: &AtomicBool| {
         let mut broken = 0;
-        while !ended.load(Ordering::SeqCst) {
+        // Time enough for one to be made again.
+        while !within(Duration::from_millis(20), || ended.load(Ordering::SeqCst)) {
             let count = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                 WHERE application_name LIKE 'scopegate listen%'";
             broken += cluster.sql("postgres", count).parse::<usize>().unwrap();
-            thread::sleep(Duration::from_millis(20));
         }
         broken
     };
@@ -263,8 +267,9 @@ fn keys_rotated_under_load_on_two_nodes_fail_no_request() {
         for rotation in 0..30 {
             nodes[rotation % 2].cli(&["key", "rotate"]).assert_code(0);
         }
-        // Long enough for the last key to begin to sign.
-        thread::sleep(Duration::from_secs(4));
+        let last = cluster.sql(&nodes.database, "SELECT id FROM signing_keys WHERE state = 'current'");
+        let signs = |node: &Gateway| text(&node.token("application"), 0, "kid") == last;
+        await_that("the last key signs on both nodes", || nodes.iter().all(signs));
     });
     assert!(kids(&nodes[0]).len() > 30, "{:?}", kids(&nodes[0]));
 }

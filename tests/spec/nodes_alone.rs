@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Client, Cluster, Config, Gateway, Nodes, Request, within};
+use crate::harness::{Client, Cluster, Config, Gateway, Nodes, Request, await_that, within};
 
 fn patient(config: &mut Config) {
     config.limit("token_failures: {per_client: 100000/1m, per_address: 100000/1m}");
@@ -31,6 +31,14 @@ fn everywhere(nodes: &Nodes, what: &str, limit: Duration, holds: impl Fn(&Gatewa
     assert!(took.is_some_and(|took| took <= limit), "{what}: {took:?}");
 }
 
+/// Waits until every node has served many more requests.
+fn serve_on(nodes: &Nodes) {
+    let served = |node: &Gateway| node.metrics().value("scopegate_requests_total", &[]);
+    let before: Vec<f64> = nodes.iter().map(served).collect();
+    let more = |(node, before): (&Gateway, &f64)| served(node) >= before + 300.0;
+    await_that("every node serves on", || nodes.iter().zip(&before).all(more));
+}
+
 fn assert_a_new_client_is_seen_in_time(nodes: &Nodes) -> Client {
     let client = nodes[1].add_client("application");
     everywhere(nodes, "a client added afterwards", Duration::from_secs(1), |node| node.probe(&client.basic()) == 200);
@@ -47,7 +55,7 @@ fn a_crash_of_the_database_under_load_fails_no_request_and_loses_nothing() {
         cluster.stop_immediate();
         everywhere(&nodes, "a crashed database noticed", Duration::from_secs(5), store_is_down);
         assert_ne!(nodes[0].cli(&["client", "disable", &last.id]).code, 0, "nothing can be changed");
-        std::thread::sleep(Duration::from_secs(3));
+        serve_on(&nodes);
         for node in nodes.iter() {
             assert!(store_is_down(node));
             assert_eq!(node.probe(&acknowledged[1].basic()), 200, "known clients get tokens");
@@ -102,7 +110,7 @@ fn a_database_without_free_connections_disturbs_no_request() {
             nodes.iter().all(store_is_down)
         });
         assert!(lost && others.len() > 10, "the nodes still have connections beside {} others", others.len());
-        std::thread::sleep(Duration::from_secs(2));
+        serve_on(&nodes);
         assert!(nodes.iter().all(store_is_down));
         drop(others);
         everywhere(&nodes, "connections free again", Duration::from_secs(2), store_is_up);

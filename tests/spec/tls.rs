@@ -226,17 +226,23 @@ fn a_hangup_ends_no_gateway_not_even_one_without_certificates() {
     gateway.send(&Request::get("/healthz")).assert_status(200);
 }
 
-#[test]
-fn a_client_with_a_certificate_is_named_to_the_upstream() {
-    let (authority, clients, address) = (Authority::new("CA"), Authority::new("Clients"), free_address());
+/// A gateway with a listener that wants certificates of `clients`, as `keys` say; its address, and who vouches for it.
+fn asking_for(keys: &str, clients: &Authority) -> (Authority, SocketAddr, Gateway) {
+    let (authority, address) = (Authority::new("CA"), free_address());
     let issued = authority.issue(&["a.example"], 1);
     let gateway = Gateway::start(|config| {
-        secure(config, address, &issued);
-        config.file("ca.pem", &clients.pem);
-        let listener = config.listeners.pop().unwrap();
         config
-            .listener(&listener.replace("tls: {", "tls: {client_ca: \"file:ca.pem\", client_certificates: optional, "));
+            .listener(&format!("{{address: \"{address}\", {}}}", FILES.replace("tls: {", &format!("tls: {{{keys}, "))));
+        config.file("cert.pem", &issued.certificate).file("key.pem", &issued.key).file("ca.pem", &clients.pem);
     });
+    (authority, address, gateway)
+}
+
+#[test]
+fn a_client_with_a_certificate_is_named_to_the_upstream() {
+    let clients = Authority::new("Clients");
+    let (authority, address, gateway) =
+        asking_for("client_ca: \"file:ca.pem\", client_certificates: optional", &clients);
     let subject = [
         (DnType::CountryName, "DE"),
         (DnType::OrganizationName, "Ada, Charles + Co"),
@@ -266,14 +272,8 @@ fn a_client_with_a_certificate_is_named_to_the_upstream() {
 
 #[test]
 fn a_client_without_the_required_certificate_is_not_served() {
-    let (authority, clients, address) = (Authority::new("CA"), Authority::new("Clients"), free_address());
-    let issued = authority.issue(&["a.example"], 1);
-    let gateway = Gateway::start(|config| {
-        secure(config, address, &issued);
-        config.file("ca.pem", &clients.pem);
-        let listener = config.listeners.pop().unwrap();
-        config.listener(&listener.replace("tls: {", "tls: {client_ca: \"file:ca.pem\", "));
-    });
+    let clients = Authority::new("Clients");
+    let (authority, address, gateway) = asking_for("client_ca: \"file:ca.pem\"", &clients);
     assert_not_served(address, &authority.trusting_client());
     assert_not_served(address, &authority.trusting_client().only_tls12());
     gateway.upstream().assert_untouched();

@@ -2,6 +2,7 @@
 //! ports, folder, store and processes, and all of them end with it.
 
 mod browser;
+mod command;
 mod config;
 mod forge;
 mod gateway;
@@ -16,6 +17,7 @@ mod nodes;
 #[path = "../../common/postgres.rs"]
 mod postgres;
 mod process;
+mod recorded;
 mod reply;
 mod request;
 mod servers;
@@ -29,9 +31,10 @@ use std::{
 };
 
 pub use browser::{PageServer, chromium_is_here};
+pub use command::{Client, Output, command, run};
 pub use config::Config;
 pub use forge::{Forge, b64, b64_standard};
-pub use gateway::{Client, Gateway, HOSTS_FILE, Output, command, may_have_hosts, run};
+pub use gateway::{Gateway, HOSTS_FILE, may_have_hosts};
 pub use http::{Broken, Connection, Framing, find};
 pub use issuer::{Issuer, claims_of, key, key_set};
 pub use keys::stolen_key;
@@ -40,11 +43,12 @@ pub use mount::Mounted;
 pub use nodes::Nodes;
 pub use postgres::Cluster;
 pub use process::Process;
+pub use recorded::Recorded;
 pub use reply::Reply;
 pub use request::{Request, basic, form_urlencode, percent_encode_all};
 pub use servers::{BlackHole, H2Server, Scripted, server_config};
 pub use tls::{Authority, Issued, TlsClient};
-pub use upstream::{Answer, Recorded, Steps, Upstream};
+pub use upstream::{Answer, Steps, Upstream};
 
 /// The customer that every harness client belongs to.
 pub const CUSTOMER: &str = "bits:customer::e0d429f2-635b-418c-8b74-4a554f82c0bc";
@@ -62,6 +66,15 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// An address on this machine that nobody listens on.
 pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+}
+
+/// Takes an address without listening there: nobody is given it by chance, and who asks for it by name may have it.
+pub(super) fn reserve(address: SocketAddr) -> socket2::Socket {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket
 }
 
 /// Asks `condition` again and again until it holds or `limit` has passed.

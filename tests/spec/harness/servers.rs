@@ -21,12 +21,12 @@ use rustls::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Authority, Issued, http::find};
+use super::{Authority, Issued, Upstream, http::find};
 
 /// An address that takes no connection and refuses none: its queue is full, so that nobody answers.
 pub struct BlackHole {
     pub address: SocketAddr,
-    _socket: socket2::Socket,
+    socket: socket2::Socket,
     _waiting: Vec<socket2::Socket>,
 }
 
@@ -44,7 +44,13 @@ impl BlackHole {
             waiting
         };
         let waiting = (0..8).map(wait).collect();
-        Self { address: address.as_socket().unwrap(), _socket: listener, _waiting: waiting }
+        Self { address: address.as_socket().unwrap(), socket: listener, _waiting: waiting }
+    }
+
+    /// Becomes a server that takes connections.
+    pub fn answer(self) -> Upstream {
+        self.socket.listen(128).unwrap();
+        Upstream::on(self.socket.into())
     }
 }
 

@@ -1,5 +1,5 @@
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
@@ -7,11 +7,11 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
-use super::{await_that, http::find};
+use super::{Recorded, await_that, http::find, reserve};
 
 /// What the upstream does with a request.
 #[derive(Clone)]
@@ -73,43 +73,14 @@ impl Steps {
     }
 }
 
-/// One request as it reached the upstream.
-#[derive(Clone, Debug)]
-pub struct Recorded {
-    /// The request line and header lines, as bytes.
-    pub head: Vec<u8>,
-    pub method: String,
-    pub target: String,
-    /// In order, names as received.
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-    /// Whether the whole body has arrived.
-    pub complete: bool,
-    /// Which connection it came on, and as which request of that connection.
-    pub connection: usize,
-    pub place: usize,
-}
-
-impl Recorded {
-    pub fn all(&self, name: &str) -> Vec<&str> {
-        self.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str()).collect()
-    }
-
-    /// The only value of a header; a failure if it stands twice.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let values = self.all(name);
-        assert!(values.len() <= 1, "{name} stands {} times upstream", values.len());
-        values.first().copied()
-    }
-}
-
 #[derive(Default)]
 struct Shared {
     requests: Mutex<Vec<Recorded>>,
     raw: Mutex<Vec<u8>>,
     once: Mutex<VecDeque<Answer>>,
     always: Mutex<Option<Answer>>,
-    streams: Mutex<Vec<TcpStream>>,
+    /// Those that are open, by their number.
+    streams: Mutex<BTreeMap<usize, TcpStream>>,
     connections: AtomicUsize,
     stopped: AtomicBool,
 }
@@ -118,6 +89,20 @@ struct Shared {
 pub struct Upstream {
     pub address: SocketAddr,
     shared: Arc<Shared>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+/// The place of a server that has stopped. Nobody else is given it.
+pub struct Vacant {
+    pub address: SocketAddr,
+    _reserved: socket2::Socket,
+}
+
+impl Vacant {
+    /// Starts a server there.
+    pub fn start(&self) -> Upstream {
+        Upstream::on(TcpListener::bind(self.address).expect("the port is kept"))
+    }
 }
 
 impl Upstream {
@@ -125,14 +110,23 @@ impl Upstream {
         Self::start_at("127.0.0.1:0".parse().unwrap())
     }
 
-    /// Takes the place of a server that has stopped.
     pub fn start_at(address: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address).expect("a free port");
+        Self::on(TcpListener::bind(address).expect("a free port"))
+    }
+
+    pub fn on(listener: TcpListener) -> Self {
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
-        let accepting = Arc::clone(&shared);
-        thread::spawn(move || accept(&listener, &accepting));
-        Self { address, shared }
+        let server = Arc::clone(&shared);
+        let accepting = Some(thread::spawn(move || accept(&listener, &server)));
+        Self { address, shared, accepting }
+    }
+
+    /// Stops it: from here on nobody gets a connection.
+    pub fn stop(self) -> Vacant {
+        let address = self.address;
+        drop(self);
+        Vacant { address, _reserved: reserve(address) }
     }
 
     /// Answers every request like this from now on.
@@ -169,13 +163,18 @@ impl Upstream {
         self.shared.raw.lock().unwrap().clone()
     }
 
+    /// All that were ever made.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
+    pub fn open_connections(&self) -> usize {
+        self.shared.streams.lock().unwrap().len()
+    }
+
     /// Ends every connection that is open now.
     pub fn drop_connections(&self) {
-        for stream in self.shared.streams.lock().unwrap().drain(..) {
+        for stream in self.shared.streams.lock().unwrap().values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -194,8 +193,13 @@ impl Upstream {
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
+        let accepting = self.accepting.take().expect("it is stopped once");
+        // Whoever connected before the listener is closed would be reset.
+        while !accepting.is_finished() {
+            let _ = TcpStream::connect_timeout(&self.address, Duration::from_millis(100));
+            thread::yield_now();
+        }
         self.drop_connections();
-        let _ = TcpStream::connect_timeout(&self.address, Duration::from_millis(100));
     }
 }
 
@@ -206,13 +210,14 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         let number = shared.connections.fetch_add(1, Ordering::SeqCst);
         let _ = stream.set_nodelay(true);
-        shared.streams.lock().unwrap().extend(stream.try_clone());
+        shared.streams.lock().unwrap().extend(stream.try_clone().map(|stream| (number, stream)));
         let mut connection = Served { stream, shared: Arc::clone(shared), buffer: Vec::new(), number, reset: false };
         thread::spawn(move || {
             let mut place = 0;
             while connection.serve_one(place).is_some() {
                 place += 1;
             }
+            connection.shared.streams.lock().unwrap().remove(&number);
             if !connection.reset {
                 let _ = connection.stream.shutdown(Shutdown::Both);
             }
@@ -233,8 +238,8 @@ impl Served {
     /// Reads and answers one request; `None` when the connection has ended.
     fn serve_one(&mut self, place: usize) -> Option<()> {
         let head = self.read_until(b"\r\n\r\n")?;
-        let request = parse(head, self.number, place);
-        let (chunked, length) = framing(&request);
+        let request = Recorded::parse(head, self.number, place);
+        let (chunked, length) = request.framing();
         let index = {
             let mut requests = self.shared.requests.lock().unwrap();
             requests.push(request);
@@ -295,8 +300,7 @@ impl Served {
     fn reset(&mut self) {
         // What was written goes out first: a reset overtakes it.
         thread::sleep(Duration::from_millis(20));
-        let own = self.stream.peer_addr().ok();
-        self.shared.streams.lock().unwrap().retain(|stream| stream.peer_addr().ok() != own);
+        self.shared.streams.lock().unwrap().remove(&self.number);
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
         self.reset = true;
     }
@@ -352,23 +356,4 @@ impl Served {
             change(request);
         }
     }
-}
-
-fn parse(head: Vec<u8>, connection: usize, place: usize) -> Recorded {
-    let text: String = head.iter().map(|byte| char::from(*byte)).collect();
-    let mut lines = text.trim_end_matches("\r\n").split("\r\n");
-    let mut words = lines.next().unwrap_or_default().split(' ');
-    let (method, target) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
-    let header = |line: &str| {
-        let (name, value) = line.split_once(':').unwrap_or((line, ""));
-        (name.to_owned(), value.trim().to_owned())
-    };
-    let headers = lines.map(header).collect();
-    Recorded { head, method, target, headers, body: Vec::new(), complete: false, connection, place }
-}
-
-/// Whether the body is chunked, and its length if not.
-fn framing(request: &Recorded) -> (bool, usize) {
-    let chunked = request.all("transfer-encoding").iter().any(|value| value.eq_ignore_ascii_case("chunked"));
-    (chunked, request.all("content-length").first().and_then(|value| value.parse().ok()).unwrap_or(0))
 }
