@@ -4,10 +4,7 @@ use std::{fmt::Write, net::IpAddr};
 
 /// Appends a decimal number.
 pub fn push_number(line: &mut String, number: u64) {
-    if number >= 10 {
-        push_number(line, number / 10);
-    }
-    line.push(char::from(b'0' + u8::try_from(number % 10).expect("a digit is below 10")));
+    line.push_str(itoa::Buffer::new().format(number));
 }
 
 /// Appends a number below 1000 with three digits.

@@ -2,7 +2,8 @@
 //!
 //! [`Gate`] takes a connection ([`Listener`]), then reads and judges each request's head before pingora parses it; `http2`
 //! does the same for streams; `origin` believes what trusted peers tell; `admit` takes the decision; `headers` states what
-//! the upstream may see; `respond` is the one place where reasons become HTTP.
+//! the upstream may see; `respond` is the one place where reasons become HTTP. `client` is the client's end of a
+//! connection, and `link` ends an exchange on it in time.
 
 mod admit;
 mod body;
