@@ -21,6 +21,8 @@ fn unread(address: SocketAddr, connections: &[Connection]) -> usize {
     let port = |end: &str| end.rsplit_once(':').and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
     let clients: Vec<Option<u16>> =
         connections.iter().map(|connection| connection.stream.local_addr().ok().map(|end| end.port())).collect();
+    // Most lines of a long table are of others.
+    let mark = format!(":{:04X} ", address.port());
     let of_line = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().take(5).collect();
         let [_, own, other, _, queues] = fields[..] else { return 0 };
@@ -28,23 +30,25 @@ fn unread(address: SocketAddr, connections: &[Connection]) -> usize {
         let waiting = queues.split_once(':').filter(|_| ours).map(|(_, waiting)| usize::from_str_radix(waiting, 16));
         waiting.map_or(0, |waiting| waiting.expect("a number"))
     };
-    fs::read_to_string("/proc/net/tcp").unwrap().lines().map(of_line).sum()
+    fs::read_to_string("/proc/net/tcp").unwrap().lines().filter(|line| line.contains(&mark)).map(of_line).sum()
 }
 
 fn await_read(address: SocketAddr, connections: &[Connection]) {
     await_that("all that was sent is read", || unread(address, connections) == 0);
 }
 
-/// Sends `bytes` to every listener cut in two at every place, and cut into many small parts, each part when those before
+/// Sends `bytes` to every listener cut in two at every place, and cut into several parts, each part when those before
 /// it were read. A connection may end after the first reply (RFC 9112 section 9.3.2), without another.
 fn cut_everywhere(addresses: &[SocketAddr], bytes: &[u8], expected: &[u16]) {
     let mut cuts: Vec<Vec<&[u8]>> = (1..bytes.len()).map(|at| vec![&bytes[..at], &bytes[at..]]).collect();
-    cuts.push(bytes.chunks(3).collect());
+    cuts.extend([4, 5].map(|parts| bytes.chunks(bytes.len() / parts).collect()));
     let rounds = cuts.iter().map(Vec::len).max().unwrap();
     for address in addresses {
         let mut connections: Vec<Connection> = cuts.iter().map(|_| Connection::open(*address)).collect();
         for round in 0..rounds {
-            await_read(*address, &connections);
+            if round > 0 {
+                await_read(*address, &connections);
+            }
             for (connection, cut) in connections.iter_mut().zip(&cuts) {
                 cut.get(round).map(|part| connection.send(part));
             }
@@ -74,7 +78,7 @@ fn a_head_is_read_whole_wherever_it_is_cut() {
         gateway.upstream().forget();
         cut_everywhere(&addresses, bytes, &[200]);
         let seen = gateway.upstream().requests();
-        assert_eq!(seen.len(), 2 * bytes.len(), "each at both listeners");
+        assert_eq!(seen.len(), 2 * (bytes.len() + 1), "each at both listeners");
         for request in &seen {
             assert_eq!(request.header("x-field"), Some("value"));
             assert_eq!(request.body, if request.method == "PUT" { &b"body"[..] } else { b"" });

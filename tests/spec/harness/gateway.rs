@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{
     APP, Client, Config, Connection, Output, Process, REDIRECT, Reply, Request, Upstream, WORKFLOW,
-    command::add_client, form_urlencode, free_address, metrics::Metrics, reserve, run, within,
+    command::add_client, form_urlencode, metrics::Metrics, reserve, run, within,
 };
 
 /// The real binary, running on ports and in a folder of its own.
@@ -26,8 +26,8 @@ pub struct Gateway {
     pub(super) owner: Option<Client>,
     pub environment: Vec<(String, String)>,
     descriptors: Option<u32>,
-    /// Keeps the ports of a gateway that was killed from everybody else on this machine.
-    reserved: Vec<socket2::Socket>,
+    /// Keeps its ports from everybody else on this machine, also before it listens and after it was killed.
+    _reserved: [socket2::Socket; 2],
 }
 
 impl Gateway {
@@ -47,7 +47,9 @@ impl Gateway {
     fn try_start(change: &impl Fn(&mut Config)) -> Result<Self, String> {
         let mut config = Config::default();
         change(&mut config);
-        let (public, admin) = (free_address(), free_address());
+        // Whoever was given one of them by chance would answer in its place.
+        let reserved = [(); 2].map(|()| reserve(([127, 0, 0, 1], 0).into()));
+        let [public, admin] = reserved.each_ref().map(|socket| socket.local_addr().unwrap().as_socket().unwrap());
         let upstreams: Vec<Upstream> = (0..config.upstreams).map(|_| Upstream::start()).collect();
         let servers = match config.instead {
             Some(server) => vec![server],
@@ -61,8 +63,8 @@ impl Gateway {
         let owner = config.client.map(|scope| add_client(folder.path(), scope, &[]));
         let child = spawn(folder.path(), &config.environment, config.descriptors);
         let Config { environment, descriptors, .. } = config;
-        let reserved = Vec::new();
-        let mut gateway = Self { child, folder, public, admin, upstreams, owner, environment, descriptors, reserved };
+        let mut gateway =
+            Self { child, folder, public, admin, upstreams, owner, environment, descriptors, _reserved: reserved };
         gateway.wait_until_ready()?;
         Ok(gateway)
     }
@@ -71,9 +73,6 @@ impl Gateway {
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         self.child.wait().unwrap();
-        if self.reserved.is_empty() {
-            self.reserved.extend([self.public, self.admin].map(reserve));
-        }
     }
 
     /// Sends the process a signal, by its name without `SIG`.
