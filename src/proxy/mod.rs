@@ -245,7 +245,7 @@ impl ProxyHttp for Gateway {
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
         let failure = failure(error, ctx);
-        let begun = session.response_written().is_some_and(|reply| !reply.status.is_informational());
+        let begun = session.response_written().is_some_and(|reply| begins(reply.status));
         if let (Some(failure), false) = (failure, begun) {
             session.set_keepalive(None);
             let reply = respond::problem(failure, ctx.id.as_str());
@@ -273,6 +273,11 @@ impl ProxyHttp for Gateway {
     fn request_summary(&self, session: &Session, ctx: &RequestContext) -> String {
         format!("{} request {}", session.req_header().method, ctx.id.as_str())
     }
+}
+
+/// Whether a reply of this status leaves no room for another one. After a 101 the connection speaks something else.
+fn begins(status: StatusCode) -> bool {
+    !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// What a client is told when a request that was admitted fails; `None` if it is gone.
