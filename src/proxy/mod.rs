@@ -250,7 +250,7 @@ impl ProxyHttp for Gateway {
             session.set_keepalive(None);
             let reply = respond::problem(failure, ctx.id.as_str());
             // The client may be gone by now; there is nobody else to tell.
-            let _ = respond::send(session, reply, ctx).await;
+            let _ = respond::send_last(session, reply, ctx).await;
         }
         // A request that broke off before its decision was not admitted, and must not count so.
         if matches!(ctx.progress, Progress::Arrived) && ctx.decision == Decision::Admitted {
