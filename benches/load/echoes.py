@@ -1,6 +1,7 @@
 """WebSocket clients that check each echo, and the server that sends it: `echoes.py PORT`."""
 
 import asyncio
+import collections
 import contextlib
 import random
 import ssl
@@ -25,8 +26,14 @@ class Echoes(threading.Thread):
         super().__init__(name="WebSockets", daemon=True)
         self.course, self.token = course, token
         self.urls = stage.socket_urls()
-        self.echoed = self.opened = 0
-        self.problems = []
+        self.echoed, self.opened = collections.Counter(), collections.Counter()
+        self.problems, self.stillborn = [], []
+        self.out = set()  # the fleeting ones that are about to come, or there
+        course.visitors.append(self)
+
+    @property
+    def rests(self) -> bool:
+        return not self.out
 
     def run(self):
         asyncio.run(self.all())
@@ -39,18 +46,28 @@ class Echoes(threading.Thread):
     async def client(self, number: int, messages: int | None):
         """Repeats connections of so many messages; with `None`, the first one is to last until the end."""
         while not self.course.ended.is_set():
-            if not self.course.room.is_set() and messages is not None:
-                await asyncio.sleep(0.2)
-                continue
-            try:
-                await self.connection(number, messages)
-            except (OSError, AssertionError, *CLOSED) as problem:
-                self.problems.append(f"{self.course.clock()} client {number}: {type(problem).__name__} {problem}")
-                await asyncio.sleep(1)
+            if messages is not None:
+                self.out.add(number)
+                if not self.course.room.is_set():
+                    self.out.discard(number)
+                    await asyncio.sleep(0.2)
+                    continue
+            await self.attempt(number, messages)
+            self.out.discard(number)
+
+    async def attempt(self, number: int, messages: int | None):
+        opened, echoed = self.opened[number], self.echoed[number]
+        try:
+            await self.connection(number, messages)
+        except (OSError, AssertionError, *CLOSED) as problem:
+            text = f"{self.course.clock()} client {number}: {type(problem).__name__} {problem}"
+            is_stillborn = self.opened[number] > opened and self.echoed[number] == echoed and isinstance(problem, CLOSED)
+            (self.stillborn if is_stillborn else self.problems).append(text)
+            await asyncio.sleep(1)
 
     async def connection(self, number: int, messages: int | None):
         async with connect(self.urls[number % 2], self.token) as connection:
-            self.opened += 1
+            self.opened[number] += 1
             sent = 0
             while not self.course.ended.is_set() and (messages is None or sent < messages):
                 await self.exchange(connection, number, sent)
@@ -65,7 +82,7 @@ class Echoes(threading.Thread):
         for message in messages:
             echo = await asyncio.wait_for(connection.recv(), PATIENCE)
             assert echo == message, f"{echo[:20]!r} of {len(echo)} instead of {message[:20]!r} of {len(message)}"
-            self.echoed += 1
+            self.echoed[number] += 1
 
 
 def connect(url: str, token: str):

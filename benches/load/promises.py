@@ -52,8 +52,10 @@ def good_traffic(run) -> list:
         visitor("h2load over TLS: no stream fails", http2, f"{http2.good:,} requests over HTTP/2"),
         visitor("tokens are issued, and userinfo knows them", issuing, f"{issuing.good:,} requests"),
         Promise("WebSockets: every message comes back whole and in order",
-                f"{echoes.echoed:,} messages on {echoes.opened} connections{said(echoes.problems)}",
-                echoes.echoed > 0 and not echoes.problems),
+                f"{echoes.echoed.total():,} messages on {echoes.opened.total():,} connections{said(echoes.problems)}",
+                echoes.echoed.total() > 0 and not echoes.problems),
+        Promise("WebSockets: no connection ends right after its 101", f"{len(echoes.stillborn)} did{said(echoes.stillborn)}",
+                not echoes.stillborn),
         visitor(f"the operator's acts count within {SOON} s, a certificate within {CERTIFICATE_SOON} s, and hurt nobody",
                 operator, f"{operator.good} rounds; slowest: "
                 + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in operator.slowest.items())),
