@@ -9,7 +9,7 @@ COMMIT := $(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
 PROFILE := $(if $(CI),ci,default)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps demo build test fuzz fmt bench bench-load bench-side-effects deploy-check clean
+.PHONY: help deps test-deps demo build test fuzz fmt bench bench-load bench-side-effects soak deploy-check clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -58,6 +58,15 @@ bench-side-effects: deps ## what cached requests feel of a flood of wrong secret
 	@.ci/need python3:python3 wrk:wrk nginx:nginx-light taskset:util-linux
 	SCOPEGATE_COMMIT=$(COMMIT) cargo build --release --locked --bin scopegate
 	@python3 benches/load/side_effects.py --target $(CARGO_TARGET_DIR)
+
+# Debian's WebSocket library is Debian's Python's, which need not be the first one on PATH.
+soak: deps ## ten minutes of good traffic, slow and rude clients and an operator at work: prints what held (SOAK_SECONDS=600)
+	@.ci/need python3:python3 wrk:wrk nginx:nginx-light taskset:util-linux openssl:openssl h2load:nghttp2-client slowhttptest:slowhttptest
+	@python3 -c 'import websockets' 2>/dev/null || /usr/bin/python3 -c 'import websockets' 2>/dev/null \
+		|| .ci/need python3-websockets-is-missing:python3-websockets
+	SCOPEGATE_COMMIT=$(COMMIT) cargo build --release --locked --bin scopegate
+	@python3 -c 'import websockets' 2>/dev/null && python=python3 || python=/usr/bin/python3; \
+		exec $$python benches/load/soak.py --target $(CARGO_TARGET_DIR)
 
 deploy-check: ## check the unit, the alert rules and the Dockerfile as far as this machine allows
 	@.ci/check-deploy

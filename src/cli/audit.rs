@@ -28,7 +28,7 @@ pub struct AuditArgs {
     #[arg(long)]
     pub act: Option<String>,
     /// Only what was done to this client, customer, token (`jti`) or key (`kid`)
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub subject: Option<String>,
     /// Only of the last so long: 24h, for example
     #[arg(long, value_name = "DURATION", value_parser = duration_of)]

@@ -248,12 +248,12 @@ impl ProxyHttp for Gateway {
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
         let failure = self.ended_by_watch(session, ctx).or_else(|| failure(error, ctx));
-        let begun = session.response_written().is_some_and(|reply| !reply.status.is_informational());
+        let begun = session.response_written().is_some_and(|reply| begins(reply.status));
         if let (Some(failure), false) = (failure, begun) {
             session.set_keepalive(None);
             let reply = respond::problem(failure, ctx.id.as_str());
             // The client may be gone by now; there is nobody else to tell.
-            let _ = respond::send(session, reply, ctx).await;
+            let _ = respond::send_last(session, reply, ctx).await;
         }
         // A request that broke off before its decision was not admitted, and must not count so.
         if matches!(ctx.progress, Progress::Arrived) && ctx.decision == Decision::Admitted {
@@ -279,6 +279,11 @@ impl ProxyHttp for Gateway {
     fn request_summary(&self, session: &Session, ctx: &RequestContext) -> String {
         format!("{} request {}", session.req_header().method, ctx.id.as_str())
     }
+}
+
+/// Whether a reply of this status leaves no room for another one. After a 101 the connection speaks something else.
+fn begins(status: StatusCode) -> bool {
+    !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// What a client is told when a request that was admitted fails; `None` if it is gone.

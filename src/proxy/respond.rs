@@ -141,6 +141,11 @@ pub(super) fn problem(failure: Failure, request_id: &str) -> Response<Bytes> {
 /// Sends a whole reply and leaves the connection in a state in which the next bytes are a request, or closes it.
 pub(super) async fn send(session: &mut Session, reply: Response<Bytes>, ctx: &RequestContext) -> Result<()> {
     body::drain(session).await;
+    send_last(session, reply, ctx).await
+}
+
+/// The same where the connection ends after the reply: what is still to come of the body is not waited for first.
+pub(super) async fn send_last(session: &mut Session, reply: Response<Bytes>, ctx: &RequestContext) -> Result<()> {
     let (parts, body) = grpc::spoken(&session.req_header().headers, reply).into_parts();
     let mut header = ResponseHeader::build(parts.status, Some(parts.headers.len() + 3))?;
     for (name, value) in &parts.headers {

@@ -230,7 +230,7 @@ fn headers_on_a_kept_connection_have_that_limit_too() {
 #[test]
 fn a_body_that_stalls_is_given_up() {
     let gateway = Gateway::start(|config| {
-        config.limit("body_timeout: 1s");
+        config.limit("body_timeout: 2s");
     });
     // DOS-02
     let post = |path: &str, token: String| Request::post(path).bearer(&token).json("{\"a\":1}");
@@ -247,8 +247,10 @@ fn a_body_that_stalls_is_given_up() {
             let begin = Instant::now();
             connection.send_head(request).send(b"{");
             let reply = connection.try_reply();
+            // Whoever has sent nothing for so long is not waited for once more.
+            assert!(begin.elapsed() < Duration::from_millis(3500), "{:?}", begin.elapsed());
             connection.assert_closed();
-            assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+            assert!(begin.elapsed() < Duration::from_millis(5500), "{:?}", begin.elapsed());
             let status = reply.as_ref().map(|reply| reply.status);
             assert!(status.as_ref().map_or(true, |status| *status == 408), "{:?}", reply.map(|reply| reply.summary()));
         },

@@ -150,6 +150,30 @@ fn a_websocket_carries_bytes_both_ways_once_its_token_was_judged() {
 }
 
 #[test]
+fn a_websocket_that_is_ended_carries_no_reply() {
+    let gateway = gateway("upgrade: websocket, close_on_expiry: true, timeouts: {idle: 1500ms}", |_| {});
+    let open = |token: &str| {
+        let (answer, steps) = Answer::stepwise();
+        gateway.upstream().once(answer);
+        let mut connection = gateway.connect();
+        connection.send_head(&handshake("/v1/events", token));
+        steps.send(SWITCH);
+        connection.reply_head().unwrap().assert_status(101);
+        (connection, steps)
+    };
+    let token = gateway.token("application");
+    let (mut silent, _steps) = open(&token);
+    assert_eq!(String::from_utf8_lossy(&silent.next_bytes()), "", "the server is silent");
+    silent.assert_closed();
+    let (mut revoked, _steps) = open(&token);
+    let revoke = Request::post("/v1/oauth2/revoke").header("Authorization", &gateway.owner().basic());
+    gateway.send(&revoke.form(&format!("token={token}"))).assert_status(200);
+    revoked.send(b"\x81\x82\0\0\0\0hi");
+    assert_eq!(String::from_utf8_lossy(&revoked.next_bytes()), "", "the token is revoked");
+    revoked.assert_closed();
+}
+
+#[test]
 fn no_connection_leaves_http_unless_route_client_and_server_agree() {
     let gateway = gateway("upgrade: websocket", |_| {});
     let token = gateway.token("application");

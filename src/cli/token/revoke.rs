@@ -29,7 +29,7 @@ pub struct RevokeArgs {
 #[group(required = true, multiple = false)]
 pub struct Which {
     /// The token with this ID
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub jti: Option<String>,
     /// The token in this file; `-`: standard input
     #[arg(long, value_name = "FILE")]
@@ -192,6 +192,8 @@ mod tests {
         let revoked = store.revoked_tokens(RevocationNumber::default(), NOW, 9).await.unwrap();
         let kept: Vec<_> = revoked.iter().map(|token| (token.id.as_str(), token.until.since(NOW))).collect();
         assert_eq!(kept, [("jti-0", LONGEST_LIFE), ("jti-1", 60 + 300)]);
+        // One of 64 IDs that we make begins like a flag.
+        assert_eq!(answer(&store, &["--jti", "-jti"], "").await.unwrap(), "Token -jti is revoked.\n");
     }
 
     #[tokio::test]
