@@ -129,8 +129,9 @@ impl Gateway {
         let Some(lease) = self.upstreams.pick(group, now, &exchange.tried, client) else {
             return Err(nobody_left(exchange));
         };
-        let mut peer = self.upstreams.peer(group, &lease, exchange.connection);
         let rules = &admitted.route.stream;
+        let connection = if stream::asks_to_leave(session, rules) { Connection::Leaving } else { exchange.connection };
+        let mut peer = self.upstreams.peer(group, &lease, connection);
         stream::fit(&mut peer, rules);
         exchange.begin_try(&mut peer, rules.total.or_else(|| self.upstreams.longest_exchange(group)), now)?;
         exchange.lease = Some(lease);

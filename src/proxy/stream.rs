@@ -37,12 +37,16 @@ pub(super) fn fit(peer: &mut HttpPeer, rules: &Stream) {
     }
 }
 
+/// Whether a request may take its connection out of HTTP, and wants to.
+pub(super) fn asks_to_leave(session: &Session, rules: &Stream) -> bool {
+    rules.upgrade == Upgrade::WebSocket && names_websocket(session.req_header().headers.get(header::UPGRADE))
+}
+
 /// Lets a server take the connection out of HTTP where the route says so and the client asked for it. From then on the
 /// client may be silent; the server's silence is bounded by `idle`.
 pub(super) fn switch(session: &mut Session, reply: &ResponseHeader, admitted: &Admitted) -> Result<()> {
-    let asked = names_websocket(session.req_header().headers.get(header::UPGRADE));
     let given = names_websocket(reply.headers.get(header::UPGRADE));
-    if admitted.route.stream.upgrade == Upgrade::Denied || !asked || !given {
+    if !asks_to_leave(session, &admitted.route.stream) || !given {
         return Err(Error::explain(InvalidHTTPHeader, "a switch of protocols that nobody asked for").into_up());
     }
     session.set_read_timeout(None);

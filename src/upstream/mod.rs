@@ -7,6 +7,7 @@ mod balance;
 mod breaker;
 mod group;
 mod health;
+mod in_turn;
 mod keeper;
 mod lookup;
 mod peer;
@@ -29,6 +30,7 @@ pub use keeper::Keeper;
 
 use crate::{config::Upstream, policy::UpstreamId, tls::Renewable};
 use group::Group;
+use in_turn::ConnectInTurn;
 use server::Endpoint;
 use ticks::Ticks;
 
@@ -55,6 +57,8 @@ pub enum Connection {
     Any,
     /// One of its own.
     Fresh,
+    /// One of its own, which may leave HTTP.
+    Leaving,
 }
 
 /// How the servers of one group do.
@@ -107,7 +111,10 @@ impl Upstreams {
         if let Some(limit) = endpoint.idle_limit() {
             peer.options.idle_timeout = peer.options.idle_timeout.map(|own| own.min(limit));
         }
-        if connection == Connection::Fresh {
+        if connection == Connection::Leaving {
+            peer.options.custom_l4 = Some(Arc::new(ConnectInTurn));
+        }
+        if connection != Connection::Any {
             // Nothing is found under a key that nobody had before, and what is put there goes at once.
             peer.group_key = !FRESH.fetch_add(1, Relaxed);
             peer.options.idle_timeout = Some(Duration::ZERO);
