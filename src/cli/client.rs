@@ -74,7 +74,7 @@ pub struct NewClient {
 #[derive(Debug, clap::Args)]
 pub struct ImportArgs {
     /// The client ID that its owner uses already
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub id: String,
     /// A file with the argon2id hash of its secret as PHC string; `-`: standard input
     #[arg(long, value_name = "FILE")]
@@ -105,6 +105,7 @@ pub struct RotateArgs {
 #[derive(Debug, clap::Args)]
 pub struct Named {
     /// The client's ID
+    #[arg(allow_hyphen_values = true)]
     pub id: String,
     /// How to answer
     #[command(flatten)]

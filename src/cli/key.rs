@@ -29,6 +29,7 @@ pub enum KeyCommand {
 #[derive(Debug, clap::Args)]
 pub struct RetireArgs {
     /// Its `kid`
+    #[arg(allow_hyphen_values = true)]
     pub kid: String,
     /// How to answer
     #[command(flatten)]

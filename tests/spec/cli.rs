@@ -219,3 +219,19 @@ fn a_store_in_memory_needs_no_file() {
     let memory = yaml.replace("store: sqlite:gateway.db\nstore_key: file:gateway.key\n", "store: memory\n");
     check(&memory).assert_code(0);
 }
+
+#[test]
+fn ids_may_begin_with_a_hyphen() {
+    // One of 64 that we make does, and imported ones may.
+    let gateway = Gateway::start(|_| {});
+    for (arguments, told) in [
+        (&["key", "retire", "-kid"][..], "no signing key has the ID -kid"),
+        (&["client", "disable", "-id"], "-id"),
+        (&["client", "show", "-id"], "-id"),
+        (&["token", "revoke", "--client", "-id"], "-id"),
+    ] {
+        let output = gateway.cli(arguments);
+        output.assert_code(1);
+        assert!(output.stderr.contains(told), "{arguments:?}: {output:?}");
+    }
+}

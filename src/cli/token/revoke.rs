@@ -35,7 +35,7 @@ pub struct Which {
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// All tokens that this client was issued up to this second
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub client: Option<String>,
     /// All tokens that the clients of this customer were issued up to this second
     #[arg(long, value_name = "bits:customer::<uuid>")]
