@@ -88,9 +88,9 @@ fn a_body_has_its_limit() {
     assert_eq!(sized(100 * 1024 + 1), 413);
     assert!(gateway.upstream().requests().iter().all(|request| !request.complete), "a cut body arrived as whole");
     let told = [("authorization", bearer.as_str()), ("content-length", "102401")];
-    gateway.upstream().forget();
-    assert_eq!(client.post("/v1/any/x", &told, &vec![b'x'; 100 * 1024 + 1]).json()["code"], "body_too_large");
-    gateway.upstream().assert_untouched();
+    assert_eq!(client.post("/v1/any/told", &told, &vec![b'x'; 100 * 1024 + 1]).json()["code"], "body_too_large");
+    // The body before may still be on its way to where it is read.
+    assert!(find(&gateway.upstream().raw(), b"/v1/any/told").is_none(), "its length was told, and it was sent on");
 }
 
 #[test]
