@@ -155,20 +155,22 @@ fn a_server_that_closes_idle_connections_as_they_are_used_costs_no_get() {
 fn a_stale_connection_is_replaced_by_a_fresh_one_once() {
     let gateway = Gateway::start(|_| {});
     let request = Request::get("/healthz");
+    // On one connection of a client: its next request is read when that of the server is back in the pool.
+    let mut connection = gateway.connect();
     for _ in 0..3 {
-        gateway.send(&request).assert_status(200);
+        connection.exchange(&request).assert_status(200);
     }
     gateway.upstream().forget();
     gateway.upstream().once(Answer::ThenClose(Vec::new()));
-    gateway.send(&request).assert_status(200);
+    connection.exchange(&request).assert_status(200);
     let requests = gateway.upstream().requests();
     assert_eq!(requests.len(), 2, "{requests:#?}");
     assert_eq!(requests[1].place, 0, "the second try had a connection of its own");
     gateway.upstream().forget();
-    gateway.send(&request).assert_status(200);
+    connection.exchange(&request).assert_status(200);
     gateway.upstream().always(Answer::ThenClose(Vec::new()));
     gateway.upstream().forget();
-    gateway.send(&request).assert_problem(502, "upstream_unreachable");
+    connection.exchange(&request).assert_problem(502, "upstream_unreachable");
     assert!(gateway.upstream().requests().len() <= 2, "{:#?}", gateway.upstream().requests());
 }
 
