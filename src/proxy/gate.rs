@@ -139,8 +139,6 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
             use_since_alarm = Use::Some;
             let mut session = ServerSession::new_http1(stream);
             session.set_pipelined_prefix(head);
-            // Until the request ends: what a client sends meanwhile is no fault of it.
-            session.set_pipelining_enabled(true);
             (stream, _) = self.inner.process_new_http(session, shutdown).await?.consume();
         }
     }

@@ -121,6 +121,8 @@ impl ProxyHttp for Gateway {
         session.set_read_timeout(Some(self.limits.body_timeout));
         session.set_write_timeout(Some(self.limits.send_timeout));
         session.set_total_drain_timeout(Some(body::DRAIN_TIMEOUT));
+        // Until the request ends: what its client sends meanwhile is no fault of it.
+        session.set_pipelining_enabled(true);
         origin::believe(session, &self.trusted_proxies);
         if let Some(id) = origin::request_id(session) {
             ctx.id = RequestId::Given(id.clone());

@@ -222,3 +222,29 @@ fn the_header_comes_before_tls() {
     assert_eq!((seen.header("x-forwarded-for"), seen.header("x-forwarded-proto")), (Some("192.0.2.1"), Some("https")));
     assert!(Connection::open_tls(address, &authority.trusting_client(), "a.example").is_err());
 }
+
+#[test]
+fn a_hangup_ends_no_gateway_not_even_one_without_certificates() {
+    let gateway = Gateway::start(|_| {});
+    gateway.signal("HUP");
+    // Signals are taken in turn: this one would find nobody.
+    gateway.signal("HUP");
+    gateway.send(&Request::get("/healthz")).assert_status(200);
+}
+
+#[test]
+fn a_request_that_comes_early_ends_its_connection_and_is_not_cut() {
+    let gateway = Gateway::start(|_| {});
+    for (listener, path) in [(gateway.public, "/healthz"), (gateway.admin, "/livez")] {
+        let request = Request::get(path).bytes("localhost");
+        for cut in [1, request.len() / 2, request.len()] {
+            let mut connection = Connection::open(listener);
+            connection.send([&request[..], &request[..cut]].concat());
+            connection.reply().assert_status(200);
+            // Its rest would be taken for a request.
+            connection.send(&request[cut..]);
+            assert_eq!(connection.next_bytes(), b"", "{path}, {cut}");
+            connection.assert_closed();
+        }
+    }
+}

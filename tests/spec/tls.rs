@@ -217,15 +217,6 @@ fn files_that_cannot_be_used_leave_the_old_certificate_in_place() {
     gateway.send(&Request::get("/healthz")).assert_status(200);
 }
 
-#[test]
-fn a_hangup_ends_no_gateway_not_even_one_without_certificates() {
-    let gateway = Gateway::start(|_| {});
-    gateway.signal("HUP");
-    // Signals are taken in turn: this one would find nobody.
-    gateway.signal("HUP");
-    gateway.send(&Request::get("/healthz")).assert_status(200);
-}
-
 /// A gateway with a listener that wants certificates of `clients`, as `keys` say; its address, and who vouches for it.
 fn asking_for(keys: &str, clients: &Authority) -> (Authority, SocketAddr, Gateway) {
     let (authority, address) = (Authority::new("CA"), free_address());
