@@ -26,11 +26,16 @@ pub struct Certificate {
 
 /// Reads a pair of files and checks that they belong together and that their time is `now`.
 pub fn read_certificate(pair: &Pair, now: Timestamp) -> Result<Certificate, TlsError> {
+    read_pair(pair, now).map(|(certificate, _)| certificate)
+}
+
+/// The same, with the private key that was checked.
+pub(super) fn read_pair(pair: &Pair, now: Timestamp) -> Result<(Certificate, PrivateKeyDer<'static>), TlsError> {
     let chain = read_chain(&pair.certificate)?;
-    let key = PrivateKeyDer::from_pem_slice(&read(&pair.key)?).map_err(|_| TlsError::NoKey(pair.key.clone()))?;
+    let private = PrivateKeyDer::from_pem_slice(&read(&pair.key)?).map_err(|_| TlsError::NoKey(pair.key.clone()))?;
     let leaf = chain.first().expect("a chain holds a certificate").clone();
     let facts = Facts::of(&leaf).ok_or_else(|| TlsError::NoCertificate(pair.certificate.clone()))?;
-    let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| {
+    let key = CertifiedKey::from_der(chain, private.clone_key(), &aws_lc_rs::default_provider()).map_err(|error| {
         if error == Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
             return TlsError::Mismatch { certificate: pair.certificate.clone(), key: pair.key.clone() };
         }
@@ -44,7 +49,7 @@ pub fn read_certificate(pair: &Pair, now: Timestamp) -> Result<Certificate, TlsE
     }
     let file_name = || pair.certificate.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = facts.names.first().cloned().unwrap_or_else(file_name);
-    Ok(Certificate { key: Arc::new(key), names: facts.names, name, expires: facts.expires })
+    Ok((Certificate { key: Arc::new(key), names: facts.names, name, expires: facts.expires }, private))
 }
 
 /// The certificates in a file, at least one.
@@ -55,7 +60,7 @@ pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Tl
     if chain.is_empty() { Err(unusable()) } else { Ok(chain) }
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     fs::read(path).map_err(|error| TlsError::Unreadable { path: path.to_owned(), kind: error.kind() })
 }
 

@@ -1,8 +1,11 @@
 use std::path::{Path, PathBuf};
 
-use rustls::{RootCertStore, pki_types::PrivateKeyDer, pki_types::pem::PemObject};
+use rustls::RootCertStore;
 
-use super::{Ends, Pair, TlsError, certificate::read, certificate::read_chain, read_certificate};
+use super::{
+    Ends, Pair, TlsError,
+    certificate::{read_chain, read_pair},
+};
 use crate::domain::Timestamp;
 
 /// What we go by as a client of servers, and who may vouch for those.
@@ -32,9 +35,8 @@ impl ClientFiles {
         let Some(pair) = &self.identity else {
             return Ok(ClientCredentials { authorities, ..ClientCredentials::default() });
         };
-        let certificate = read_certificate(pair, now)?;
+        let (certificate, key) = read_pair(pair, now)?;
         let chain = certificate.key.cert.iter().map(|certificate| certificate.to_vec()).collect();
-        let key = PrivateKeyDer::from_pem_slice(&read(&pair.key)?).map_err(|_| TlsError::NoKey(pair.key.clone()))?;
         let identity = Some((chain, key.secret_der().to_vec()));
         Ok(ClientCredentials { authorities, identity, ends: vec![(certificate.name, certificate.expires)] })
     }

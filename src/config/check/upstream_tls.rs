@@ -45,9 +45,16 @@ pub(super) fn check(
         authorities: ca.given().and_then(|at| authorities(&at, surroundings, problems)),
         identity: identity(place, certificate, key, surroundings, problems),
     };
-    // What cannot be read was told above.
-    let credentials = files.read(surroundings.now).unwrap_or_default();
-    Some(UpstreamTls { files, credentials, verify })
+    match files.read(surroundings.now) {
+        Ok(credentials) => Some(UpstreamTls { files, credentials, verify }),
+        // Told above with its place, unless a file changed since: without it, the system's authorities would count.
+        Err(error) => {
+            if problems.iter().next().is_none() {
+                problems.push(place, error.to_string());
+            }
+            None
+        }
+    }
 }
 
 /// A server without a name would not be verified at all.
