@@ -3,11 +3,8 @@
 
 use std::{
     collections::HashMap,
-    env, fs,
-    hash::{DefaultHasher, Hash, Hasher},
     io::{BufRead, BufReader, Write},
     net::SocketAddr,
-    path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         Mutex,
@@ -20,10 +17,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use crate::{
-    clients::{copy, run},
-    harness::{CUSTOMER, Client, Gateway, Request, Sender, await_that, meanwhile, within},
-};
+use crate::harness::{CUSTOMER, Client, Gateway, Request, Sender, await_that, meanwhile, npm_folder, within};
 
 /// The client that the provider knows.
 const ID: &str = "elsewhere";
@@ -150,7 +144,7 @@ struct Provider {
 impl Provider {
     /// Starts one that signs with this algorithm; `None` where there is no node, and not under CI.
     fn start(algorithm: &str) -> Option<Self> {
-        let folder = install()?;
+        let folder = npm_folder("oidc-provider")?;
         let mut process = Command::new("node")
             .args(["issuer.mjs", algorithm])
             .current_dir(folder)
@@ -209,30 +203,4 @@ fn answer(output: &mut impl BufRead, start: &str) -> String {
     let mut lines = output.lines().map(|line| line.expect("its output is read"));
     let found = lines.find_map(|line| line.strip_prefix(start).map(ToOwned::to_owned));
     found.unwrap_or_else(|| panic!("the provider ended without saying {start:?}"))
-}
-
-/// The folder with the provider and everything it needs, made once for each state of its sources.
-fn install() -> Option<PathBuf> {
-    let runs = |program: &str| Command::new(program).arg("--version").output().is_ok_and(|done| done.status.success());
-    if !runs("node") || !runs("npm") {
-        assert!(env::var_os("CI").is_none(), "no node or no npm");
-        println!("skipped: no node or no npm");
-        return None;
-    }
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/spec/oidc-provider");
-    let mut state = DefaultHasher::new();
-    for name in ["package.json", "package-lock.json", "issuer.mjs"] {
-        fs::read(source.join(name)).expect("a part of the provider").hash(&mut state);
-    }
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let folder = target.join(format!("oidc-provider-{:016x}", state.finish()));
-    if !folder.is_dir() {
-        let unfinished = tempfile::tempdir_in(target).unwrap();
-        copy(&source, unfinished.path());
-        run(unfinished.path(), "npm", &["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
-        // Another test may have been faster, with the same outcome.
-        let moved = fs::rename(unfinished.path(), &folder);
-        assert!(folder.is_dir(), "{moved:?}");
-    }
-    Some(folder)
 }

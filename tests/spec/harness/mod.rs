@@ -14,6 +14,7 @@ mod load;
 mod metrics;
 mod mount;
 mod nodes;
+mod npm;
 #[path = "../../common/postgres.rs"]
 mod postgres;
 mod process;
@@ -41,6 +42,7 @@ pub use keys::stolen_key;
 pub use load::{Sender, meanwhile, under_load};
 pub use mount::Mounted;
 pub use nodes::Nodes;
+pub use npm::npm_folder;
 pub use postgres::Cluster;
 pub use process::Process;
 pub use recorded::Recorded;
