@@ -1,7 +1,8 @@
 use http::{HeaderMap, header};
 
 use super::{
-    json::{Ambiguous, find_string},
+    json::find_string,
+    name::Ambiguous,
     path::RequestTarget,
     query::find_parameter,
     route::ApplicationPlaces,

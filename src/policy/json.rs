@@ -1,8 +1,6 @@
 use std::fmt;
 
-use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
-use super::name::is_alike;
+use super::{name::Ambiguous, scan::Document};
 
 /// Where a member stands in a JSON document (RFC 6901), objects only: `/applicationId`, `/application/id`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,179 +47,22 @@ fn unescape(token: &str) -> Option<Box<str>> {
     Some(text.into())
 }
 
-/// A document that can be read in more than one way, or not at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ambiguous;
-
 /// The string at `pointer`, `None` if nothing is there.
 ///
-/// The whole of `body` must be one JSON object in UTF-8 without byte order mark. On the way to the member each name
-/// must stand exactly once, and no other name in the same object may equal it ignoring case, in any alphabet; names are
-/// compared after unescaping. The member itself must be a string. Nesting is limited to 128 levels.
+/// The whole of `body` must be one JSON object (RFC 8259) in UTF-8 without byte order mark, nested fewer than 128 times. On
+/// the way to the member each name must stand exactly once, and no other name in the same object may equal it ignoring
+/// case, in any alphabet; names are compared after unescaping. The member itself must be a string of whole characters.
+/// What else the document says is not looked at, even where parsers differ on it: numbers out of range, half a surrogate pair.
 pub fn find_string(body: &[u8], pointer: &JsonPointer) -> Result<Option<String>, Ambiguous> {
-    let text = std::str::from_utf8(body).map_err(|_| Ambiguous)?;
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let found = Member(&pointer.0).deserialize(&mut reader).map_err(|_| Ambiguous)?;
-    reader.end().map_err(|_| Ambiguous)?;
-    Ok(found)
-}
-
-/// The text of `body`, if the whole of it is one JSON value that [`find_string`] would not stumble over.
-pub(super) fn check_whole(body: &[u8]) -> Result<&str, Ambiguous> {
-    let text = std::str::from_utf8(body).map_err(|_| Ambiguous)?;
-    let mut reader = serde_json::Deserializer::from_str(text);
-    Skip.deserialize(&mut reader).map_err(|_| Ambiguous)?;
-    reader.end().map_err(|_| Ambiguous)?;
-    Ok(text)
-}
-
-/// Reads an object and follows the tokens into it.
-struct Member<'p>(&'p [Box<str>]);
-
-impl<'de> DeserializeSeed<'de> for Member<'_> {
-    type Value = Option<String>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        match self.0 {
-            [] => deserializer.deserialize_str(Text).map(Some),
-            _ => deserializer.deserialize_map(self),
+    let document = Document::parse(body)?;
+    let mut value = document.root();
+    for name in pointer.tokens() {
+        match document.member(value.start, name)? {
+            Some(member) => value = member,
+            None => return Ok(None),
         }
     }
-}
-
-impl<'de> Visitor<'de> for Member<'_> {
-    type Value = Option<String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (name, below) = self.0.split_first().expect("deserialize_map is asked for with a token left");
-        let mut found = None;
-        let mut seen = false;
-        while let Some(likeness) = map.next_key_seed(Compare(name))? {
-            match likeness {
-                Likeness::Other => map.next_value_seed(Skip)?,
-                Likeness::Same if !seen => {
-                    seen = true;
-                    found = map.next_value_seed(Member(below))?;
-                }
-                Likeness::Same | Likeness::Similar => return Err(de::Error::custom("a second reading of one name")),
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// How a member's name relates to the one looked for.
-pub(super) enum Likeness {
-    Same,
-    Similar,
-    Other,
-}
-
-pub(super) fn likeness(own: &str, name: &str) -> Likeness {
-    if own == name {
-        Likeness::Same
-    } else if is_alike(own, name) {
-        Likeness::Similar
-    } else {
-        Likeness::Other
-    }
-}
-
-/// Compares a name without keeping it.
-struct Compare<'p>(&'p str);
-
-impl<'de> DeserializeSeed<'de> for Compare<'_> {
-    type Value = Likeness;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Likeness, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Compare<'_> {
-    type Value = Likeness;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Likeness, E> {
-        Ok(likeness(name, self.0))
-    }
-}
-
-struct Text;
-
-impl Visitor<'_> for Text {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_owned())
-    }
-}
-
-/// Reads any value and keeps nothing. Unlike [`IgnoredAny`] it goes through `serde_json`'s depth limit and decodes
-/// every string, so that a document passes only if a strict parser upstream would take it too.
-struct Skip;
-
-impl<'de> DeserializeSeed<'de> for Skip {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Skip {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(Skip)?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while map.next_key::<IgnoredAny>()?.is_some() {
-            map.next_value_seed(Skip)?;
-        }
-        Ok(())
-    }
+    serde_json::from_str(&document.text()[value]).map(Some).map_err(|_| Ambiguous)
 }
 
 #[cfg(test)]
@@ -239,6 +80,12 @@ mod tests {
             " \t\r\n{ \"x\" : [1,2.5,-3,null,true,{\"applicationId\":\"b\"}] , \"applicationId\" : \"a\" } ",
             r#"{"\u0061pplicationId":"\u0061"}"#,
             r#"{"applicationId\u0000":"b","applicationId":"a","applicationId ":"c"}"#,
+            r#"{"x":"\ud800","applicationId":"a"}"#,
+            r#"{"x":"\udc00\ud800\u0041","applicationId":"a"}"#,
+            r#"{"x":[1e999,-1e999,-0,-0.0,1E-999,1234567890123456789012345678901234567890],"applicationId":"a"}"#,
+            r#"{"x\ud800":"b","\udfff":{"applicationId\ud800":"b"},"applicationId":"a"}"#,
+            r#"{"x":1,"x":2,"X":[],"applicationId":"a"}"#,
+            r#"{"applicationId\ufffd":"b","applicationId":"a"}"#,
         ] {
             assert_eq!(find(body), Ok(Some("a".to_owned())), "{body}");
         }
@@ -277,7 +124,12 @@ mod tests {
             r#"{"n":NaN,"applicationId":"a"}"#,
             r#"{"applicationId":"a""#,
             "\u{feff}{\"applicationId\":\"a\"}",
-            r#"{"x":"\ud800","applicationId":"a"}"#,
+            r#"{"applicationId":"a\ud800"}"#,
+            r#"{"applicationId\ud800":"b","applicationId":"a"}"#,
+            r#"{"applicationId":"a","\udc00APPLICATIONID":"b"}"#,
+            r#"{"appl\ud800icationId":"a"}"#,
+            r#"{"x":"\ud8","applicationId":"a"}"#,
+            r#"{"x":1e,"applicationId":"a"}"#,
             r#"{"x":01,"applicationId":"a"}"#,
             deep.as_str(),
         ] {

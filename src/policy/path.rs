@@ -90,7 +90,7 @@ pub(super) fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
 }
 
 /// The byte that the `%XX` at `at` stands for.
-fn encoded_byte(bytes: &[u8], at: usize) -> Option<u8> {
+pub(super) fn encoded_byte(bytes: &[u8], at: usize) -> Option<u8> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     Some(digit(bytes.get(at + 1)?)? << 4 | digit(bytes.get(at + 2)?)?)
 }

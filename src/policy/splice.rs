@@ -1,38 +1,29 @@
-//! Puts one member into a JSON document and leaves every other byte as it is.
-//!
-//! `serde_json` judges the document as a whole; only then a scanner, which may trust that it is JSON, finds the place.
-//! A parser that also builds the document would give it other spaces, numbers and escapes when it writes it again.
+//! Puts one member into a JSON document and leaves every other byte as it is. A parser that also builds the document would
+//! give it other spaces, numbers and escapes when it writes it again.
 
-use std::ops::Range;
-
-use super::{
-    json::{JsonPointer, Likeness, check_whole, likeness},
-    mint::Unminted,
-};
+use super::{json::JsonPointer, mint::Unminted, name::Ambiguous, scan::Document};
 
 /// `document` with the string `text` at `pointer`: in place of the value there, or as the first member of its object.
 ///
-/// The document is read as strictly as by [`super::find_string`]: one object, and on the way each name at most once,
-/// also ignoring case. Fails with [`Unminted::Ambiguous`] if it is not, [`Unminted::NoPlace`] if the object that
-/// the member belongs into is missing.
+/// The document is read as by [`super::find_string`]: one object, and on the way each name at most once, also ignoring
+/// case. Fails with [`Unminted::Ambiguous`] if it is not, [`Unminted::NoPlace`] if the object that the member belongs
+/// into is missing.
 pub fn put_string(document: &[u8], pointer: &JsonPointer, text: &str) -> Result<Vec<u8>, Unminted> {
-    let whole = check_whole(document).map_err(|_| Unminted::Ambiguous)?;
-    let mut scanner = Scanner { text: whole, at: 0 };
-    scanner.skip_space();
-    if scanner.peek() != Some(b'{') {
+    let document = Document::parse(document)?;
+    let mut start = document.root().start;
+    if !document.is_object(start) {
         return Err(Unminted::Ambiguous);
     }
     let (name, parents) = pointer.tokens().split_last().expect("a pointer has a token");
     for parent in parents {
-        let value = scanner.member(parent)?.ok_or(Unminted::NoPlace)?;
-        scanner.at = value.start;
-        if scanner.peek() != Some(b'{') {
+        start = document.member(start, parent)?.ok_or(Unminted::NoPlace)?.start;
+        if !document.is_object(start) {
             return Err(Unminted::NoPlace);
         }
     }
-    let start = scanner.at;
+    let whole = document.text();
     let value = serde_json::Value::from(text).to_string();
-    if let Some(old) = scanner.member(name)? {
+    if let Some(old) = document.member(start, name)? {
         return Ok([&whole[..old.start], &value, &whole[old.end..]].concat().into_bytes());
     }
     let (before, after) = whole.split_at(start + 1);
@@ -41,98 +32,10 @@ pub fn put_string(document: &[u8], pointer: &JsonPointer, text: &str) -> Result<
     Ok([before, &name, ":", &value, comma, after].concat().into_bytes())
 }
 
-/// A place in a text that is JSON.
-struct Scanner<'d> {
-    text: &'d str,
-    at: usize,
-}
-
-impl Scanner<'_> {
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+impl From<Ambiguous> for Unminted {
+    fn from(_: Ambiguous) -> Self {
+        Self::Ambiguous
     }
-
-    fn skip_space(&mut self) {
-        while self.peek().is_some_and(is_space) {
-            self.at += 1;
-        }
-    }
-
-    /// The value called `name` in the object that begins here; moves on to the object's end.
-    fn member(&mut self, name: &str) -> Result<Option<Range<usize>>, Unminted> {
-        let mut found = None;
-        self.at += 1;
-        loop {
-            self.skip_space();
-            match self.peek() {
-                Some(b'}') => return Ok(found),
-                Some(b',') => {
-                    self.at += 1;
-                    continue;
-                }
-                Some(_) => {}
-                None => return Err(Unminted::Ambiguous),
-            }
-            let (own, value) = self.entry().ok_or(Unminted::Ambiguous)?;
-            match likeness(&own, name) {
-                Likeness::Other => {}
-                Likeness::Same if found.is_none() => found = Some(value),
-                Likeness::Same | Likeness::Similar => return Err(Unminted::Ambiguous),
-            }
-        }
-    }
-
-    /// The member that begins here: its name, unescaped, and where its value stands.
-    fn entry(&mut self) -> Option<(String, Range<usize>)> {
-        let start = self.at;
-        self.skip_string()?;
-        let name = serde_json::from_str(&self.text[start..self.at]).ok()?;
-        self.skip_space();
-        self.at += 1; // the colon
-        self.skip_space();
-        Some((name, self.skip_value()?))
-    }
-
-    /// Moves past the string that begins here. Within a string of valid JSON a quote is escaped or ends it.
-    fn skip_string(&mut self) -> Option<()> {
-        self.at += 1;
-        loop {
-            match self.peek()? {
-                b'"' => break,
-                b'\\' => self.at += 2,
-                _ => self.at += 1,
-            }
-        }
-        self.at += 1;
-        Some(())
-    }
-
-    /// Moves past the value that begins here, a member of an object: outside brackets a space, comma or bracket ends it.
-    fn skip_value(&mut self) -> Option<Range<usize>> {
-        let start = self.at;
-        let mut depth = 0_usize;
-        loop {
-            match self.peek()? {
-                b',' | b'}' | b']' if depth == 0 => break,
-                byte if depth == 0 && is_space(byte) => break,
-                b'"' => self.skip_string()?,
-                b'{' | b'[' => {
-                    depth += 1;
-                    self.at += 1;
-                }
-                b'}' | b']' => {
-                    depth -= 1;
-                    self.at += 1;
-                }
-                _ => self.at += 1,
-            }
-        }
-        Some(start..self.at)
-    }
-}
-
-const fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 #[cfg(test)]
@@ -159,6 +62,7 @@ mod tests {
             (r#"{"\u0061":{}}"#, "/a/s", r#"{"\u0061":{"s":"t"}}"#),
             (r#"{"a":1}"#, "/x~1y", r#"{"x/y":"t","a":1}"#),
             (r#"{"a":1}"#, r#"/""#, r#"{"\"":"t","a":1}"#),
+            (r#"{"\ud800":"\udc00","n":1e999}"#, "/s", r#"{"s":"t","\ud800":"\udc00","n":1e999}"#),
         ] {
             assert_eq!(put(document, pointer).as_deref(), Ok(expected), "{document}");
         }
@@ -196,8 +100,7 @@ mod tests {
             r#"{"S":1}"#,
             r#"{"s":1,"S":1}"#,
             r#"{"\u017f":1}"#,
-            r#"{"x":"\ud800"}"#,
-            "{\"\\ud800\":1}",
+            r#"{"s\ud800":1}"#,
             "\u{feff}{}",
             deep.as_str(),
         ] {

@@ -49,13 +49,20 @@ fn assert_query(query: &[u8], name: &str) {
     assert!(bound.is_err() || by_library().map(|(_, value)| value).eq(["ours"]));
 }
 
-/// A name as it is stored: by most, by Rails and its like, and by PHP, where a bracket without its partner is a `_` too.
-fn stored(name: &str) -> [String; 3] {
+/// A name as it is stored: by most, by Rails and its like, by Rack where a bracket comes first, by those that read a dot
+/// as a bracket, and by PHP, where a bracket without its partner is a `_` too.
+fn stored(name: &str) -> [String; 5] {
     let name = decode::form(name);
-    let (plain, _) = name.split_once('[').unwrap_or((&name, ""));
+    let before = |ends: &[char], text: &str| text.split(ends).next().unwrap_or_default().to_owned();
     let (text, _) = name.split_once('\0').unwrap_or((&name, ""));
     let whole = if text.contains(']') { text.split('[').next().unwrap_or_default() } else { text };
-    [name.clone(), plain.to_owned(), whole.trim_start_matches(' ').replace(['.', ' ', '['], "_")]
+    [
+        name.clone(),
+        before(&['['], &name),
+        before(&['[', ']'], name.trim_start_matches(['[', ']'])),
+        before(&['[', ']', '.'], name.trim_start_matches(['[', '.'])),
+        whole.trim_start_matches(' ').replace(['.', ' ', '['], "_"),
+    ]
 }
 
 fn assert_form(body: &[u8]) {
