@@ -1,6 +1,7 @@
-use http::{HeaderMap, header};
+use http::HeaderMap;
 
 use super::{
+    fields::{check_body_kind, check_charset, find_field},
     json::find_string,
     name::Ambiguous,
     path::RequestTarget,
@@ -16,7 +17,8 @@ pub struct Parts<'a> {
     pub target: RequestTarget<'a>,
     /// The header fields.
     pub headers: &'a HeaderMap,
-    /// The whole body, if the route looks there; empty if there is none.
+    /// The whole body, if the route looks there, or if its place is the query and [`super::may_be_form`] says so of the body; else
+    /// empty.
     pub body: &'a [u8],
 }
 
@@ -27,15 +29,16 @@ pub fn bind(application: &ApplicationId, places: &ApplicationPlaces, parts: &Par
         let segment = parts.target.segment(place).ok_or(Reason::ApplicationAmbiguous)?;
         agreement.add(Some(segment.as_bytes()))?;
     }
-    if let (Some(name), Some(query)) = (&places.query, parts.target.query()) {
+    if let Some(name) = &places.query {
+        check_charset(parts.headers)?;
+        let query = parts.target.query().unwrap_or_default();
         agreement.add(find_parameter(query, name)?.as_deref().map(str::as_bytes))?;
+        if places.body.is_none() {
+            agreement.check_form(parts.body, name)?;
+        }
     }
     if let Some(name) = &places.header {
-        let mut values = parts.headers.get_all(name).iter();
-        agreement.add(values.next().map(http::HeaderValue::as_bytes))?;
-        if values.next().is_some() {
-            return Err(Reason::ApplicationAmbiguous);
-        }
+        agreement.add_field(find_field(parts.headers, name)?)?;
     }
     if let Some(pointer) = &places.body
         && !parts.body.is_empty()
@@ -71,48 +74,22 @@ impl Agreement<'_> {
         self.seen = Seen::Somewhere;
         if named == self.application.as_bytes() { Ok(()) } else { Err(Reason::ApplicationMismatch) }
     }
-}
 
-/// The body rule's outer half: one content type, `application/json` or `…+json`, UTF-8, nothing encoded.
-fn check_body_kind(headers: &HeaderMap) -> Result<(), Reason> {
-    if !names_json(headers) || headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(Reason::ApplicationAmbiguous);
+    /// A list in a field is the field several times (RFC 9110 section 5.3).
+    fn add_field(&mut self, named: Option<&[u8]>) -> Result<(), Reason> {
+        let is_list = named.is_some_and(|value| value.contains(&b','));
+        self.add(named).map_err(|reason| if is_list { Reason::ApplicationAmbiguous } else { reason })
     }
-    Ok(())
-}
 
-/// Whether a message states one content type, and that is `application/json` or `…+json` in UTF-8.
-pub fn names_json(headers: &HeaderMap) -> bool {
-    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(kind), None) = (types.next(), types.next()) else { return false };
-    kind.to_str().is_ok_and(is_json)
-}
-
-fn is_json(content_type: &str) -> bool {
-    let (essence, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
-    let essence = essence.trim_end_matches([' ', '\t']).to_ascii_lowercase();
-    let json = match essence.split_once('/') {
-        Some(("application", "json")) => true,
-        Some((kind, subtype)) => is_token(kind) && subtype.strip_suffix("+json").is_some_and(is_token),
-        None => false,
-    };
-    json && parameters.split(';').all(is_harmless_parameter)
-}
-
-/// A charset other than UTF-8 would make the upstream read other characters than we do. RFC 2231 has more spellings of it
-/// (`charset*`, `charset*0`), and nobody needs them to say UTF-8.
-fn is_harmless_parameter(parameter: &str) -> bool {
-    let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-    let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().to_ascii_lowercase());
-    if !name.starts_with("charset") {
-        return !parameter.contains(',');
+    /// Servers that keep the parameters of query and form in one place (Rack, PHP, servlets) must not find another there.
+    /// A form is no place that the route names, so it need not say anything.
+    fn check_form(&self, form: &[u8], name: &str) -> Result<(), Reason> {
+        let form = std::str::from_utf8(form).map_err(|_| Ambiguous)?;
+        match find_parameter(form, name)? {
+            Some(named) if named.as_bytes() != self.application.as_bytes() => Err(Reason::ApplicationMismatch),
+            Some(_) | None => Ok(()),
+        }
     }
-    name == "charset" && matches!(value.as_str(), "utf-8" | "\"utf-8\"")
-}
-
-/// RFC 9110 section 5.6.2.
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 #[cfg(test)]
@@ -141,7 +118,7 @@ mod tests {
     ) -> Result<(), Reason> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(*name, HeaderValue::from_str(value).unwrap());
+            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         }
         let target = RequestTarget::parse(target.as_bytes()).unwrap();
         let parts = Parts { target, headers: &map, body: body.as_bytes() };
@@ -163,7 +140,9 @@ mod tests {
             ("/x?applicationId=", vec![], "", Err(Reason::ApplicationMismatch)),
             ("/x?applicationId=ours&applicationId=other", vec![], "", Err(Reason::ApplicationAmbiguous)),
             ("/x", vec![("x-application", "ours"), ("x-application", "ours")], "", Err(Reason::ApplicationAmbiguous)),
-            ("/x", vec![("x-application", "ours, ours")], "", Err(Reason::ApplicationMismatch)),
+            ("/x", vec![("x-application", "ours, ours")], "", Err(Reason::ApplicationAmbiguous)),
+            ("/x", vec![("x-application", "ours,other")], "", Err(Reason::ApplicationAmbiguous)),
+            ("/x", vec![("x-application", "")], "", Err(Reason::ApplicationMismatch)),
             ("/x", vec![json], "[]", Err(Reason::ApplicationAmbiguous)),
         ] {
             assert_eq!(check(&places(), target, &headers, body), expected, "{target} {headers:?} {body}");
@@ -179,6 +158,107 @@ mod tests {
             ("/applications/oursx/y", Err(Reason::ApplicationMismatch)),
         ] {
             assert_eq!(check(&places, target, &[], ""), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_a_server_may_take_for_another_makes_both_ambiguous() {
+        let places = ApplicationPlaces { query: None, body: None, ..places() };
+        for twin in
+            ["x_application", "x.application", "X-Application-", "_x-application", "x--application", "x!application"]
+        {
+            for value in ["ours", "other"] {
+                let headers = [("x-application", "ours"), (twin, value)];
+                assert_eq!(check(&places, "/x", &headers, ""), Err(Reason::ApplicationAmbiguous), "{twin}");
+            }
+            assert_eq!(check(&places, "/x", &[(twin, "ours")], ""), Err(Reason::ApplicationAmbiguous), "{twin} alone");
+        }
+        for other in ["x-applications", "xapplication", "x-application-id", "application"] {
+            assert_eq!(check(&places, "/x", &[("x-application", "ours"), (other, "other")], ""), Ok(()), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_a_connection_nominates_is_ambiguous() {
+        let places = ApplicationPlaces { query: None, body: None, ..places() };
+        for (name, list) in [
+            ("connection", "X-Application"),
+            ("connection", "close,x_application"),
+            ("connection", "close, \"X-Application\""),
+            ("connection", "keep-alive;x-application"),
+            ("connection", "close\tX-Application-"),
+            ("connection_", "X-Application"),
+            ("proxy-connection", "X-Application"),
+        ] {
+            let headers = [("x-application", "ours"), (name, list)];
+            assert_eq!(check(&places, "/x", &headers, ""), Err(Reason::ApplicationAmbiguous), "{name}: {list}");
+        }
+        for list in ["close", "keep-alive, upgrade", "X-Applications", ""] {
+            assert_eq!(check(&places, "/x", &[("x-application", "ours"), ("connection", list)], ""), Ok(()), "{list}");
+        }
+    }
+
+    #[test]
+    fn fields_that_say_how_a_judged_body_is_read_stand_alone() {
+        let json = ("content-type", "application/json");
+        for other in [
+            ("content_type", "application/x-www-form-urlencoded"),
+            ("content.type", "application/json"),
+            ("content-type-", "text/plain"),
+            ("_content_type", "text/plain"),
+            ("content_encoding", "gzip"),
+            ("content-encoding_", "identity"),
+            ("content.length", "1"),
+            ("transfer_encoding", "chunked"),
+            ("connection", "Content-Type"),
+            ("connection", "close, content_encoding"),
+            ("connection", "Content-Length"),
+            ("proxy-connection", "transfer-encoding"),
+        ] {
+            assert_eq!(check(&places(), "/x", &[json, other], OURS), Err(Reason::ApplicationAmbiguous), "{other:?}");
+        }
+        for other in [("content-language", "en"), ("connection", "close"), ("x-content-type", "text/plain")] {
+            assert_eq!(check(&places(), "/x", &[json, other], OURS), Ok(()), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_form_beside_the_query_names_no_other_application() {
+        let places = ApplicationPlaces { header: None, body: None, ..places() };
+        for (form, expected) in [
+            ("", Ok(())),
+            ("a=b", Ok(())),
+            ("applicationId=ours", Ok(())),
+            ("applicationId=other", Err(Reason::ApplicationMismatch)),
+            ("applicationId=", Err(Reason::ApplicationMismatch)),
+            ("applicationId[]=other", Err(Reason::ApplicationAmbiguous)),
+            ("[applicationId]=other", Err(Reason::ApplicationAmbiguous)),
+            ("ApplicationId=ours", Err(Reason::ApplicationAmbiguous)),
+            ("a=b;applicationId=other", Err(Reason::ApplicationAmbiguous)),
+        ] {
+            assert_eq!(check(&places, "/x?applicationId=ours", &[], form), expected, "{form}");
+        }
+        assert_eq!(check(&places, "/x", &[], "applicationId=ours"), Err(Reason::ApplicationMissing));
+    }
+
+    #[test]
+    fn a_charset_that_spells_names_in_other_bytes_makes_the_query_ambiguous() {
+        let places = ApplicationPlaces { header: None, body: None, ..places() };
+        for (kind, expected) in [
+            ("text/plain", Ok(())),
+            ("text/plain; charset=UTF-8", Ok(())),
+            ("text/plain; Charset = \"iso-8859-1\"", Ok(())),
+            ("text/plain; charset=windows-1252", Ok(())),
+            ("text/plain; charset=ibm037", Err(())),
+            ("text/plain; charset=utf-7", Err(())),
+            ("text/plain; charset=utf-16le", Err(())),
+            ("text/plain; charset=utf-8; charset=ibm037", Err(())),
+            ("text/plain; charset*=utf-8''ibm037", Err(())),
+        ] {
+            for name in ["content-type", "content_type"] {
+                let expected = expected.map_err(|()| Reason::ApplicationAmbiguous);
+                assert_eq!(check(&places, "/x?applicationId=ours", &[(name, kind)], ""), expected, "{kind}");
+            }
         }
     }
 

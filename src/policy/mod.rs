@@ -3,6 +3,7 @@
 mod binding;
 mod cors;
 mod decide;
+mod fields;
 mod head;
 mod json;
 mod mint;
@@ -17,9 +18,10 @@ mod splice;
 mod stream;
 mod stream_head;
 
-pub use binding::{Parts, bind, names_json};
+pub use binding::{Parts, bind};
 pub use cors::{Cors, Credentials, OriginError, OriginPattern, Origins};
 pub use decide::{Grant, decide, grant};
+pub use fields::{may_be_form, names_json};
 pub use head::{HeadLimits, MAX_TARGET, Violation, check_head, head_end, is_host};
 pub use json::{JsonPointer, find_string};
 pub use mint::{Mint, MintSource, Unminted};

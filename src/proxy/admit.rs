@@ -14,7 +14,7 @@ use crate::{
     cache::{Known, Lookup},
     domain::{Catalogue, Principal, Reason},
     issuer::Endpoint,
-    policy::{Access, Enforcement, Found, Grant, Parts, RequestTarget, Route, decide, grant},
+    policy::{Access, Enforcement, Found, Grant, Parts, RequestTarget, Route, decide, grant, may_be_form},
     telemetry::{Decision, Limit, Subject},
     token::{Credentials, bearer, names_token},
     trust::Cleared,
@@ -100,7 +100,7 @@ impl Gateway {
             BodyNeed::None => {
                 (BodyState::Unread, judge_body(session.req_header(), &candidate, &self.catalogue, need, b""))
             }
-            BodyNeed::FormToken | BodyNeed::Application => match body::preread(session).await? {
+            BodyNeed::Form | BodyNeed::Application => match body::preread(session).await? {
                 Preread::TooLarge => (BodyState::Judged, Err(Reason::BodyTooLarge)),
                 Preread::Whole(body) => {
                     (BodyState::Judged, judge_body(session.req_header(), &candidate, &self.catalogue, need, &body))
@@ -240,8 +240,9 @@ fn judge_endpoint(endpoint: Endpoint, method: &Method) -> Result<Judged, Refusal
 enum BodyNeed {
     /// It need not.
     None,
-    /// A form beside a bearer token must not hold a second token (RFC 6750 section 2).
-    FormToken,
+    /// A form beside a bearer token must not hold a second token (RFC 6750 section 2), nor one beside a query that names the
+    /// application another of these.
+    Form,
     /// The application's ID may stand in it.
     Application,
 }
@@ -250,7 +251,10 @@ impl BodyNeed {
     fn of(header: &RequestHeader, Candidate { route, identity }: &Candidate) -> Self {
         match identity {
             Identity::Bound(_) if route.application.body.is_some() => Self::Application,
-            Identity::Free(_) | Identity::Bound(_) if is_form(header) => Self::FormToken,
+            Identity::Bound(_) if route.application.query.is_some() && may_be_form(&header.method, &header.headers) => {
+                Self::Form
+            }
+            Identity::Free(_) | Identity::Bound(_) if is_form(header) => Self::Form,
             Identity::Anonymous | Identity::Free(_) | Identity::Bound(_) => Self::None,
         }
     }
@@ -274,7 +278,7 @@ fn judge_body(
     need: BodyNeed,
     body: &[u8],
 ) -> Result<(), Reason> {
-    if need == BodyNeed::FormToken && names_token(&String::from_utf8_lossy(body)) {
+    if need == BodyNeed::Form && names_token(&String::from_utf8_lossy(body)) {
         return Err(Reason::InvalidRequest);
     }
     let Identity::Bound(principal) = &candidate.identity else { return Ok(()) };
