@@ -15,7 +15,7 @@ pub use health::{Access, StoreHealth, Turn};
 
 use crate::{
     cache::TokenCache,
-    telemetry::{AccessLog, Metrics, Readings},
+    telemetry::{AccessLog, Metrics, Readings, diagnostics_lost},
     trust::Trust,
     upstream::Upstreams,
 };
@@ -82,7 +82,8 @@ impl Admin {
             cache_evictions: self.cache.evictions(),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             connections: self.connections.load(Ordering::Relaxed),
-            access_log_dropped: self.access_log.dropped(),
+            access_log_lost: self.access_log.lost(),
+            diagnostics_lost: diagnostics_lost(),
             store_is_up: self.store.is_up(),
             upstreams: &self.upstreams.readings(),
         };

@@ -34,7 +34,7 @@ use crate::{
     policy::HeadLimits,
     proxy::{Door, Gate, GateLimits, Gateway, Listeners, RequestLimits, Throttle},
     store::KeyPlan,
-    telemetry::{AccessLog, Metrics, Names, UpstreamNames},
+    telemetry::{AccessLog, Metrics, Names, UpstreamNames, flush_logs},
     token::Expectations,
     trust::Trust,
     upstream::{Keeper, Upstreams},
@@ -129,7 +129,7 @@ impl Server {
             upstreams: Arc::new(Upstreams::new(upstreams, start)),
             limits: request_limits(&limits, shares),
             metrics,
-            access_log: Arc::new(AccessLog::start(std::io::stdout())),
+            access_log: Arc::new(AccessLog::standard()),
             in_flight: Arc::new(AtomicUsize::new(0)),
             trusted_proxies,
         };
@@ -187,16 +187,12 @@ impl Server {
         }
         announce_when_served(addresses, ready, announce)?;
         server.run(RunArgs { shutdown_signal: Box::new(signals) });
-        access_log.flush(FLUSH);
+        flush_logs(FLUSH);
         Ok(())
     }
 
     fn signals(&self) -> Signals {
-        Signals {
-            ready: Arc::clone(&self.ready),
-            in_flight: Arc::clone(&self.gateway.in_flight),
-            access_log: Arc::clone(&self.gateway.access_log),
-        }
+        Signals { ready: Arc::clone(&self.ready), in_flight: Arc::clone(&self.gateway.in_flight) }
     }
 
     /// What operators ask; `connections` counts those that clients have open.

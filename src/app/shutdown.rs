@@ -13,18 +13,17 @@ use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::telemetry::AccessLog;
+use crate::telemetry::flush_logs;
 
 /// Longest time that requests in flight get after SIGTERM, in seconds.
 pub(super) const GRACE_SECONDS: u64 = 30;
-/// How long the access log may take to be written out.
-pub(super) const FLUSH: Duration = Duration::from_secs(2);
+/// How long the logs may take to be written out.
+pub(super) const FLUSH: Duration = Duration::from_secs(1);
 
 /// Waits for SIGTERM (requests in flight are finished) or SIGINT (they are not).
 pub(super) struct Signals {
     pub(super) ready: Arc<AtomicBool>,
     pub(super) in_flight: Arc<AtomicUsize>,
-    pub(super) access_log: Arc<AccessLog>,
 }
 
 #[async_trait]
@@ -50,7 +49,7 @@ impl ShutdownSignalWatch for Signals {
 impl Signals {
     /// pingora sleeps through its whole grace period; this ends it as soon as nothing is left to do.
     fn exit_when_idle(&self) {
-        let (in_flight, access_log) = (Arc::clone(&self.in_flight), Arc::clone(&self.access_log));
+        let in_flight = Arc::clone(&self.in_flight);
         let wait = move || {
             let mut idle_for = 0;
             // A request may be between its last byte and its place in the count, so idleness must last.
@@ -58,7 +57,7 @@ impl Signals {
                 thread::sleep(Duration::from_millis(50));
                 idle_for = if in_flight.load(Ordering::Relaxed) == 0 { idle_for + 1 } else { 0 };
             }
-            access_log.flush(FLUSH);
+            flush_logs(FLUSH);
             std::process::exit(0);
         };
         // Without the thread the grace period is waited out, which is as safe.

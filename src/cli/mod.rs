@@ -21,7 +21,8 @@ use clap::{Parser, Subcommand};
 use crate::{
     app::{self, AppError, OpenStore},
     config::{self, Config, Problems},
-    domain::Timestamp,
+    domain::{Timestamp, printable_lines},
+    telemetry::say_last,
 };
 use context::{CommandError, Context, FormatFlag, Input};
 
@@ -94,7 +95,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            say_last(&printable_lines(&failure.to_string()));
             ExitCode::FAILURE
         }
     }

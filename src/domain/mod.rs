@@ -24,4 +24,6 @@ pub use scope::{
     APPLICATION_SESSION, Binding, Catalogue, CatalogueError, ScopeDefinition, ScopeName, ScopeNameError, ScopeSet,
 };
 pub use secret::{ClientSecret, HashingKey, SecretHash, SecretVerifier};
-pub use text::{push_address, push_number, push_thousandths};
+pub use text::{
+    is_unprintable, printable, printable_json, printable_lines, push_address, push_number, push_thousandths,
+};

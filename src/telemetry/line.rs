@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{Decision, Metrics, Outcome};
 use crate::{
     cache::Lookup,
-    domain::{DateTime, Timestamp, push_address, push_number, push_thousandths},
+    domain::{DateTime, Timestamp, printable_json, push_address, push_number, push_thousandths},
     policy::Unminted,
 };
 
@@ -110,7 +110,7 @@ impl LineWriter {
             return self.push_plain(name, text);
         }
         self.push_name(name);
-        self.line.push_str(&serde_json::Value::from(text).to_string());
+        self.line.push_str(&printable_json(&serde_json::Value::from(text).to_string()));
     }
 
     fn push_count(&mut self, name: &str, count: u64) {
@@ -136,7 +136,7 @@ fn needs_escape(text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        domain::Reason,
+        domain::{Reason, is_unprintable},
         telemetry::{Names, Subject},
     };
 
@@ -165,9 +165,19 @@ mod tests {
     fn a_request_is_one_json_line_whatever_its_path() {
         let metrics = Metrics::new(&Names::default());
         let mut writer = LineWriter::new();
-        for path in ["/a", "/\"}\n{\"x\":\"", "/\u{e9}\u{7f}", "/\\"] {
+        for path in [
+            "/a",
+            "/\"}\n{\"x\":\"",
+            "/\u{e9}\u{7f}",
+            "/\\",
+            "/\u{9b}31m",
+            "/\u{85}/\u{2028}/\u{2029}",
+            "/\u{202e}gpj.exe",
+            "/\u{e0041}",
+        ] {
             let line = writer.write(&outcome(path), &metrics);
             assert_eq!(line.matches('\n').count(), 1, "{line}");
+            assert!(!line.trim_end_matches('\n').contains(is_unprintable), "{line:?}");
             let value: serde_json::Value = serde_json::from_str(line).unwrap();
             assert_eq!(value["path"], path);
         }

@@ -4,6 +4,9 @@ mod access_log;
 mod diagnostics;
 mod line;
 mod metrics;
+mod sink;
+mod standard;
+mod writer;
 
 use std::{
     net::IpAddr,
@@ -13,6 +16,7 @@ use std::{
 pub use access_log::AccessLog;
 pub use diagnostics::log_to_stderr;
 pub use metrics::{Handshake, Metrics, Names, Readings, UpstreamNames};
+pub use standard::{diagnostics_lost, flush_logs, say_last};
 
 use crate::{
     cache::Lookup,

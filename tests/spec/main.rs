@@ -25,6 +25,7 @@
 //! | [`cli`] | 8, 9, 11: the command line, the store behind it, the configuration file |
 //! | [`demo`] | 9: the newcomer's path, line by line |
 //! | [`admin`] | 10: metrics, health, access log |
+//! | [`log_outputs`] | 10, 14: outputs that nobody reads, that are full, closed or shared |
 //! | [`hygiene`] | 12: malformed requests and limits |
 //! | [`cut_heads`] | 12: heads that come in pieces |
 //! | [`vanishing`] | 12: clients that leave in the middle |
@@ -92,6 +93,7 @@ mod introspection;
 mod junk;
 mod key_sets;
 mod listeners;
+mod log_outputs;
 mod mint;
 mod nodes;
 mod nodes_alone;

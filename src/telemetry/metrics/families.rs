@@ -24,6 +24,7 @@ pub(super) struct Families {
     pub(super) in_flight: IntGauge,
     pub(super) connections: IntGauge,
     pub(super) access_log_dropped: IntCounter,
+    pub(super) log_lines_lost: IntCounterVec,
     pub(super) store_up: IntGauge,
 }
 
@@ -83,10 +84,16 @@ impl Families {
             store_up: gauge("scopegate_store_up", "Whether the store could be read and written when last tried."),
             access_log_dropped: counter(
                 "scopegate_access_log_dropped_total",
-                "Access log lines that the sink did not take.",
+                "Lines of the access log that were lost, as in scopegate_log_lines_lost_total.",
             ),
+            log_lines_lost: log_lines_lost(registry),
         }
     }
+}
+
+fn log_lines_lost(registry: &Registry) -> IntCounterVec {
+    let (name, help) = ("scopegate_log_lines_lost_total", "Lines that an output did not take, or not in time.");
+    register(registry, IntCounterVec::new(Opts::new(name, help), &["sink"]))
 }
 
 fn process_figures(registry: &Registry) {

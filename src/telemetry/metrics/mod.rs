@@ -57,8 +57,10 @@ pub struct Readings<'r> {
     pub in_flight: usize,
     /// Connections that clients have open.
     pub connections: usize,
-    /// Access log lines lost since the start.
-    pub access_log_dropped: u64,
+    /// Lines of the access log lost since the start.
+    pub access_log_lost: u64,
+    /// Lines of the diagnostic log lost since the start.
+    pub diagnostics_lost: u64,
     /// Whether the store can be read and written.
     pub store_is_up: bool,
     /// Every upstream, in the order of the configuration.
@@ -232,8 +234,11 @@ impl Metrics {
         self.families.connections.set(signed(readings.connections as u64));
         let evictions = &self.families.cache_evictions;
         evictions.inc_by(readings.cache_evictions.saturating_sub(evictions.get()));
-        let dropped = &self.families.access_log_dropped;
-        dropped.inc_by(readings.access_log_dropped.saturating_sub(dropped.get()));
+        let lost = |series: &IntCounter, lines: u64| series.inc_by(lines.saturating_sub(series.get()));
+        lost(&self.families.access_log_dropped, readings.access_log_lost);
+        for (sink, lines) in [("access_log", readings.access_log_lost), ("diagnostics", readings.diagnostics_lost)] {
+            lost(&self.families.log_lines_lost.with_label_values(&[sink]), lines);
+        }
         self.families.store_up.set(i64::from(readings.store_is_up));
         self.upstreams.iter().zip(readings.upstreams).for_each(|(series, reading)| series.state(reading));
         let mut text = Vec::with_capacity(32 * 1024);

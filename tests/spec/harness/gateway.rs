@@ -87,6 +87,25 @@ impl Gateway {
         self.child = spawn(self.folder(), &self.environment, self.descriptors);
     }
 
+    /// Starts the process again with other outputs, without waiting for it.
+    pub fn launch_into(&mut self, stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) {
+        self.kill();
+        let mut command = command(self.folder(), &self.environment, self.descriptors);
+        self.child = command.stdout(stdout).stderr(stderr).spawn().expect("the binary runs");
+    }
+
+    /// Starts the process again with other outputs, and waits until it is ready.
+    pub fn restart_into(&mut self, stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) {
+        self.launch_into(stdout, stderr);
+        self.wait_until_ready().unwrap_or_else(|log| panic!("the gateway did not start again:\n{log}"));
+    }
+
+    /// How the process ends, if it does so in time.
+    pub fn ends_within(&mut self, limit: Duration) -> Option<ExitStatus> {
+        within(limit, || self.child.try_wait().unwrap().is_some());
+        self.child.try_wait().unwrap()
+    }
+
     /// Starts the process again and returns how long it took to become ready.
     pub fn restart(&mut self) -> Duration {
         let begin = Instant::now();
@@ -276,6 +295,12 @@ pub fn session_form(application: &str) -> String {
 
 fn spawn(folder: &Path, environment: &[(String, String)], descriptors: Option<u32>) -> Child {
     let file = |name: &str| OpenOptions::new().create(true).append(true).open(folder.join(name)).unwrap();
+    let mut command = command(folder, environment, descriptors);
+    command.stdout(file("stdout")).stderr(file("stderr")).spawn().expect("the binary runs")
+}
+
+/// The gateway's process, its outputs not named yet.
+fn command(folder: &Path, environment: &[(String, String)], descriptors: Option<u32>) -> Command {
     let hosts = environment.iter().find(|(name, _)| name == HOSTS_FILE).map(|(_, path)| path.as_str());
     let mut command = match descriptors {
         Some(most) => {
@@ -285,15 +310,8 @@ fn spawn(folder: &Path, environment: &[(String, String)], descriptors: Option<u3
         }
         None => under_hosts(hosts),
     };
+    command.args(["run", "-c"]).arg(folder.join("gateway.yaml")).envs(environment.iter().cloned()).stdin(Stdio::null());
     command
-        .args(["run", "-c"])
-        .arg(folder.join("gateway.yaml"))
-        .envs(environment.iter().cloned())
-        .stdin(Stdio::null())
-        .stdout(file("stdout"))
-        .stderr(file("stderr"))
-        .spawn()
-        .expect("the binary runs")
 }
 
 /// The gateway's command, with a hosts file of its own if there is one.
