@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::{
     check::Format,
     context::{CommandError, Context, FormatFlag, rfc3339},
-    table::table,
 };
 use crate::{
     config::duration_of,
@@ -52,7 +51,7 @@ pub async fn run(args: &AuditArgs, context: &mut Context<'_>) -> Result<(), Comm
         [rfc3339(*at), act.to_string(), subject.clone(), actor.name.clone(), actor.origin.clone()]
     };
     let rows: Vec<_> = rows.iter().map(row).collect();
-    context.line(&table(["TIME", "ACT", "SUBJECT", "ACTOR", "FROM"], &rows))
+    context.table(["TIME", "ACT", "SUBJECT", "ACTOR", "FROM"], &rows)
 }
 
 fn filter(args: &AuditArgs, now: Timestamp) -> Result<AuditFilter, CommandError> {

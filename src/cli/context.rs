@@ -10,10 +10,10 @@ use std::{
 
 use serde::Serialize;
 
-use super::check::Format;
+use super::{check::Format, table::table};
 use crate::{
     app::machine,
-    domain::{Argon2idError, DateTime, HeaderTextError, Timestamp},
+    domain::{Argon2idError, DateTime, HeaderTextError, Timestamp, printable, printable_json, printable_lines},
     store::{Actor, Store, StoreError},
 };
 
@@ -140,13 +140,27 @@ impl FormatFlag {
 impl Context<'_> {
     /// Writes `answer` as one line of JSON.
     pub(super) fn json(&mut self, answer: &impl Serialize) -> Result<(), CommandError> {
-        serde_json::to_writer(&mut *self.out, answer).map_err(io::Error::from)?;
-        Ok(writeln!(self.out)?)
+        let json = serde_json::to_string(answer).map_err(io::Error::from)?;
+        Ok(writeln!(self.out, "{}", printable_json(&json))?)
     }
 
-    /// Writes one line for people.
+    /// Writes one line for people. Names and claims in it are other people's: a terminal must not take them for commands.
     pub(super) fn line(&mut self, text: &str) -> Result<(), CommandError> {
-        Ok(writeln!(self.out, "{text}")?)
+        Ok(writeln!(self.out, "{}", printable(text))?)
+    }
+
+    /// Writes a text of several lines for people.
+    pub(super) fn lines(&mut self, text: &str) -> Result<(), CommandError> {
+        Ok(writeln!(self.out, "{}", printable_lines(text))?)
+    }
+
+    /// Writes a table of these rows for people.
+    pub(super) fn table<const N: usize>(
+        &mut self,
+        headings: [&str; N],
+        rows: &[[String; N]],
+    ) -> Result<(), CommandError> {
+        Ok(writeln!(self.out, "{}", table(headings, rows))?)
     }
 }
 

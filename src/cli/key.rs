@@ -5,7 +5,6 @@ use serde::Serialize;
 use super::{
     check::Format,
     context::{CommandError, Context, FormatFlag, rfc3339},
-    table::table,
 };
 use crate::{
     domain::KeyId,
@@ -70,7 +69,7 @@ async fn list(format: Format, context: &mut Context<'_>) -> Result<(), CommandEr
         [kid, algorithm, key.state.to_owned(), key.created, key.until.unwrap_or_default()]
     };
     let rows: Vec<_> = shown.into_iter().map(row).collect();
-    context.line(&table(["KID", "ALGORITHM", "STATE", "CREATED", "UNTIL"], &rows))
+    context.table(["KID", "ALGORITHM", "STATE", "CREATED", "UNTIL"], &rows)
 }
 
 #[derive(Serialize)]

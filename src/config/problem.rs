@@ -3,6 +3,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::domain::printable;
+
 /// A position in a file. Lines and columns count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -53,7 +55,7 @@ impl Problems {
 
     fn add(&mut self, place: Option<Place>, message: String) {
         // A path, or an error of a library, can hold a line break or what a terminal takes for a command.
-        let message = if message.contains(char::is_control) { escaped(&message) } else { message };
+        let message = printable(&message).into_owned();
         self.found.push(Problem { place, message });
     }
 
@@ -99,11 +101,6 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
-
-fn escaped(text: &str) -> String {
-    let escape = |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.into() };
-    text.chars().map(escape).collect()
-}
 
 /// `text` in backticks, on one line and not much longer than a name would be.
 pub(super) fn show(text: &str) -> String {

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::harness::{APP, CUSTOMER, Gateway, Request, await_that};
+use scopegate::domain::is_unprintable;
+
+use crate::harness::{APP, CUSTOMER, Gateway, Request, await_that, percent_encode_all};
 
 #[test]
 fn every_metric_of_the_contract_that_applies_is_described() {
@@ -151,6 +153,37 @@ fn an_access_line_tells_a_refusal_and_its_own_reason() {
         let values: Vec<&Value> = line.as_object().unwrap().values().collect();
         assert!(values.contains(&&Value::from("refused")), "{line}");
         assert!(values.contains(&&Value::from(reason)), "{reason} is not in {line}");
+    }
+}
+
+#[test]
+fn a_line_of_a_log_commands_no_terminal_and_ends_where_it_should() {
+    let gateway = Gateway::start(|_| {});
+    let mut sent = 0;
+    // C1 controls, what Unicode ends lines with, what reverses or hides text; and the same, encoded.
+    for character in
+        "\u{7f}\u{80}\u{85}\u{9b}\u{9d}\u{ad}\u{200b}\u{200e}\u{2028}\u{2029}\u{202e}\u{2066}\u{feff}\u{e0041}".chars()
+    {
+        for path in [format!("/a{character}b"), format!("/{}", percent_encode_all(&format!("a{character}b")))] {
+            let status = gateway.send(&Request::get(&path)).status;
+            assert!(matches!(status, 400 | 404), "{path:?}: {status}");
+            sent += 1;
+        }
+    }
+    // Bytes that are no UTF-8, and controls, in every part of a head.
+    for bytes in ["GET /a\u{1b}[2J HTTP/1.1", "G\u{9b}T / HTTP/1.1", "GET / HTTP/1.1\r\nX-\u{9b}: a"] {
+        let mut connection = gateway.connect();
+        let reply = connection.send(bytes).send(b"\xff\xc2\r\nHost: a\r\n\r\n").reply();
+        assert!(matches!(reply.status, 400 | 505), "{}", reply.summary());
+        sent += 1;
+    }
+    let odd = |character: char| character != '\n' && is_unprintable(character);
+    await_that("each request is one line", || {
+        gateway.log().lines().filter(|line| line.contains("request_id")).count() >= sent
+    });
+    for line in gateway.log().lines() {
+        assert!(!line.contains(odd), "{line:?}");
+        serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     }
 }
 

@@ -6,7 +6,6 @@ use crate::{
     cli::{
         check::Format,
         context::{CommandError, Context, rfc3339},
-        table::table,
     },
     domain::{ClientId, ClientSecret, ScopeName, SecretVerifier},
     store::{Client, Secret},
@@ -101,7 +100,7 @@ pub(super) fn list(clients: &[Client], format: Format, context: &mut Context<'_>
         [id, customer, shown.state.to_owned(), shown.created_at, shown.scope, shown.name.to_owned()]
     };
     let rows: Vec<_> = clients.iter().map(row).collect();
-    context.line(&table(["CLIENT ID", "CUSTOMER", "STATE", "CREATED", "SCOPE", "NAME"], &rows))
+    context.table(["CLIENT ID", "CUSTOMER", "STATE", "CREATED", "SCOPE", "NAME"], &rows)
 }
 
 /// The answer to `show`.

@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    domain::Timestamp,
+    domain::{Timestamp, is_unprintable},
     store::{Actor, AuditFilter, Store},
 };
 
@@ -155,6 +155,26 @@ async fn an_overlap_leaves_the_old_secret_some_time() {
     assert_eq!(ends, ["2023-11-15T22:13:20Z", "2023-11-14T23:13:20Z"]);
     let text = answer(&store, &format!("show {id}")).await.unwrap();
     assert!(text.contains("ends 2023-11-15T22:13:20Z, last used never"), "{text}");
+}
+
+#[tokio::test]
+async fn a_name_commands_no_terminal() {
+    let store = a_store().await;
+    answer(&store, "add --customer % --name 'a\u{202e}b\u{2028}c'").await.unwrap();
+    let id = store.clients().await.unwrap()[0].id.clone();
+    for (line, shown) in [
+        ("list".to_owned(), "a\\u{202e}b\\u{2028}c"),
+        (format!("show {id}"), "a\\u{202e}b\\u{2028}c"),
+        ("list --json".to_owned(), "a\\u202eb\\u2028c"),
+        (format!("show {id} --json"), "a\\u202eb\\u2028c"),
+    ] {
+        let text = answer(&store, &line).await.unwrap();
+        assert!(text.contains(shown) && !text.replace('\n', "").contains(is_unprintable), "{line}: {text:?}");
+    }
+    for name in ["a\u{9b}2J", "a\u{1b}[2J", "a\u{85}b", "a\u{7f}"] {
+        let refused = answer(&store, &format!("add --customer % --name '{name}'")).await;
+        assert!(refused.is_err_and(|error| error.to_string().contains("no control characters")), "{name:?}");
+    }
 }
 
 const HASH: &str = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";

@@ -31,7 +31,7 @@ pub(super) async fn run(args: &InspectArgs, input: Input<'_>, context: &mut Cont
     let inspected = inspect(&token, &context.store.keys().await?, context.now);
     match args.answer.format() {
         Format::Json => context.json(&inspected)?,
-        Format::Text => inspected.lines().iter().try_for_each(|line| context.line(line))?,
+        Format::Text => inspected.lines().iter().try_for_each(|line| context.lines(line))?,
     }
     inspected.verdict()
 }
