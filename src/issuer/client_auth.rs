@@ -5,17 +5,26 @@ use http::{HeaderMap, header};
 use super::{
     Authentication, Client, ClientRequest, Directory, Issuer, Secret, State,
     basic::{self, IdAndSecret},
+    fair_queue::Asker,
     form::Form,
     reply::TokenError,
-    slow_checks::{Busy, Guess},
+    slow_checks::{Guess, NotJudged},
+    throttle::{Attempt, TokenLimit, UsedUp},
 };
 use crate::{
     domain::{Argon2idHash, ClientId, ClientSecret, SecretHash, Timestamp},
+    limit::{Wait, network},
     token::names_parameter,
 };
 
 /// What a client shows: one reading of its credentials, or two.
 struct Shown(Vec<IdAndSecret>);
+
+impl Shown {
+    fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|reading| reading.id.as_str())
+    }
+}
 
 /// Refuses credentials in the URL, where proxies and logs would keep them (RFC 6749 section 2.3.1).
 fn refuse_query(query: Option<&str>) -> Result<(), TokenError> {
@@ -75,44 +84,85 @@ impl Issuer {
     ) -> Result<Caller, TokenError> {
         refuse_query(request.query)?;
         let shown = credentials(request.headers, form, self.settings.authentication)?;
-        let ids = || shown.0.iter().map(|reading| reading.id.as_str());
-        self.throttle.check_failures(ids(), request.address, request.instant)?;
-        let found = self.find(&shown, request.now).await.map_err(|Busy| TokenError::Unavailable)?;
-        if found.is_none() {
-            self.throttle.count_failure(ids(), request.address, request.instant);
-        }
-        found.ok_or(TokenError::InvalidClient)
+        self.find(&shown, request).await
     }
 
-    async fn find(&self, shown: &Shown, now: Timestamp) -> Result<Option<Caller>, Busy> {
+    /// A secret of our making is right whatever others at its client and address have failed at: who guesses at 256 bits
+    /// learns nothing from being told so, and one stale job locks nobody out. One that was imported can be guessed, so
+    /// its limit holds for right and wrong alike.
+    async fn find(&self, shown: &Shown, request: &ClientRequest<'_>) -> Result<Caller, TokenError> {
         let state = self.state.load_full();
-        if let Some(id) = state.match_at_once(shown, now) {
-            return Ok(Some(Caller { state, id }));
+        let Some((id, secret)) = state.match_at_once(shown, request.now) else {
+            return self.find_slowly(state, shown, request).await;
+        };
+        if secret.can_be_guessed() {
+            self.throttle.check_failures(&self.attempt(shown, request), request.instant)?;
         }
-        let guesses = state.guesses(shown, now);
+        secret.note_use(request.now);
+        let id = id.clone();
+        Ok(Caller { state, id })
+    }
+
+    /// Counts the guesses as failed before they wait for their check: of those that come meanwhile, none is for free.
+    async fn find_slowly(
+        &self,
+        state: Arc<State>,
+        shown: &Shown,
+        request: &ClientRequest<'_>,
+    ) -> Result<Caller, TokenError> {
+        let attempt = self.attempt(shown, request);
+        self.throttle.take_failure(&attempt, request.instant)?;
+        let found = self.check_slowly(&state, shown, request).await;
+        if !matches!(found, Err(TokenError::InvalidClient)) {
+            self.throttle.give_back_failure(&attempt);
+        }
+        found
+    }
+
+    async fn check_slowly(
+        &self,
+        state: &State,
+        shown: &Shown,
+        request: &ClientRequest<'_>,
+    ) -> Result<Caller, TokenError> {
+        let guesses = state.guesses(shown, request.now);
         if guesses.is_empty() {
-            return Ok(None);
+            return Err(TokenError::InvalidClient);
         }
-        let judged = self.slow_checks.judge(guesses).await?;
+        let asker = Asker { network: network(request.address), ids: shown.ids().map(ToOwned::to_owned).collect() };
+        let judged = self.slow_checks.judge(asker, guesses).await?;
         // A secret that was taken away while its check waited no longer counts.
         let state = self.state.load_full();
-        let holder = |(reading, hash): (&IdAndSecret, Option<Argon2idHash>)| state.holder(&reading.id, &hash?, now);
-        let id = shown.0.iter().zip(judged).find_map(holder);
-        Ok(id.map(|id| Caller { state, id }))
+        let holder =
+            |(reading, hash): (&IdAndSecret, Option<Argon2idHash>)| state.holder(&reading.id, &hash?, request.now);
+        let id = shown.0.iter().zip(judged).find_map(holder).ok_or(TokenError::InvalidClient)?;
+        Ok(Caller { state, id })
+    }
+
+    fn attempt(&self, shown: &Shown, request: &ClientRequest<'_>) -> Attempt {
+        self.throttle.attempt(shown.ids(), request.address)
+    }
+}
+
+impl From<NotJudged> for TokenError {
+    fn from(not_judged: NotJudged) -> Self {
+        match not_judged {
+            NotJudged::OwnShare => Self::RateLimited(UsedUp { limit: TokenLimit::Checks, wait: Wait::SHORT }),
+            NotJudged::Busy => Self::Unavailable,
+        }
     }
 }
 
 impl State {
     /// The client that one of the readings names and shows a secret of, as far as that can be said without a slow check.
-    fn match_at_once(&self, shown: &Shown, now: Timestamp) -> Option<ClientId> {
+    fn match_at_once(&self, shown: &Shown, now: Timestamp) -> Option<(&ClientId, &Secret)> {
         let mut found = None;
         for reading in &shown.0 {
             // Both readings are always hashed and compared, so that the first one's success does not show in time.
-            found = found.or(self.match_reading(reading, now));
+            let matched = self.match_reading(reading, now);
+            found = found.or(matched);
         }
-        let (id, secret) = found?;
-        secret.note_use(now);
-        Some(id.clone())
+        found
     }
 
     fn match_reading(&self, shown: &IdAndSecret, now: Timestamp) -> Option<(&ClientId, &Secret)> {

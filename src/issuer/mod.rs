@@ -5,6 +5,7 @@
 mod basic;
 mod client_auth;
 mod client_credentials;
+mod fair_queue;
 mod form;
 mod introspection;
 mod metadata;

@@ -167,6 +167,7 @@ const fn too_many(limit: TokenLimit) -> &'static str {
     match limit {
         TokenLimit::Failures => "too many failed attempts",
         TokenLimit::Client | TokenLimit::Address => "too many token requests",
+        TokenLimit::Checks => "too many secrets wait to be checked",
     }
 }
 

@@ -55,6 +55,11 @@ impl Secret {
         }
     }
 
+    /// Whether somebody chose it, and not we: then another one may come upon it.
+    pub(super) const fn can_be_guessed(&self) -> bool {
+        self.argon2id().is_some()
+    }
+
     /// Whether it counts at `now`.
     pub(super) fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|end| now < end)

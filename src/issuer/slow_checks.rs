@@ -1,20 +1,22 @@
 use std::{
     hint::black_box,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
 use tokio::sync::oneshot;
 
-use super::secret::Proven;
+use super::{
+    fair_queue::{Asker, FairQueue, NoPlace},
+    secret::Proven,
+};
 use crate::domain::{Argon2idHash, ClientSecret, SecretHash};
 
 /// Requests that may wait for a check. With the longest checks allowed they wait for seconds: more would only time out.
 pub(super) const MAX_WAITING: usize = 64;
+/// How many of them may come from one address, or name one client.
+pub(super) const MAX_OF_ONE: usize = MAX_WAITING / 4;
 
 /// A secret that somebody showed, and everything it must be checked against.
 pub(super) struct Guess {
@@ -26,14 +28,37 @@ pub(super) struct Guess {
     pub(super) stand_ins: Vec<Argon2idHash>,
 }
 
-/// Too many checks wait already.
+/// Why a guess was not judged.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Busy;
+pub(super) enum NotJudged {
+    /// Too many of its address, or of its client, wait already.
+    OwnShare,
+    /// Too many wait already.
+    Busy,
+}
 
 /// Threads that check imported secrets, away from those that serve requests and behind them in priority: a flood of
-/// guesses delays guesses.
+/// guesses delays guesses, and those of the one who sends it most.
 pub(super) struct SlowChecks {
-    queue: SyncSender<Job>,
+    queue: Arc<Queue>,
+}
+
+/// What the threads take their work from.
+struct Queue {
+    jobs: Mutex<Jobs>,
+    changed: Condvar,
+}
+
+struct Jobs {
+    waiting: FairQueue<Job>,
+    stop: Stop,
+}
+
+/// Whether the threads end once nothing is left to do.
+#[derive(PartialEq, Eq)]
+enum Stop {
+    No,
+    Yes,
 }
 
 struct Job {
@@ -44,28 +69,69 @@ struct Job {
 impl SlowChecks {
     /// Starts as many threads as half the machine has cores, at least one. They end with this value.
     pub(super) fn start() -> Self {
-        let (queue, jobs) = sync_channel(MAX_WAITING);
-        let jobs = Arc::new(Mutex::new(jobs));
+        let jobs = Jobs { waiting: FairQueue::new(MAX_WAITING, MAX_OF_ONE), stop: Stop::No };
+        let queue = Arc::new(Queue { jobs: Mutex::new(jobs), changed: Condvar::new() });
         let cores = thread::available_parallelism().map_or(1, usize::from);
         for _ in 0..(cores / 2).max(1) {
-            let jobs = Arc::clone(&jobs);
-            let started = thread::Builder::new().name(THREAD.to_owned()).spawn(move || work(&jobs));
+            let queue = Arc::clone(&queue);
+            let started = thread::Builder::new().name(THREAD.to_owned()).spawn(move || work(&queue));
             started.expect("the process may start a thread at its start");
         }
         Self { queue }
     }
 
     /// For each guess the hash that it is the secret of, if it is of one.
-    pub(super) async fn judge(&self, guesses: Vec<Guess>) -> Result<Vec<Option<Argon2idHash>>, Busy> {
+    pub(super) async fn judge(
+        &self,
+        asker: Asker,
+        guesses: Vec<Guess>,
+    ) -> Result<Vec<Option<Argon2idHash>>, NotJudged> {
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send(Job { guesses, answer }).map_err(|_| Busy)?;
-        answered.await.map_err(|_| Busy)
+        self.queue.place(asker, Job { guesses, answer })?;
+        self.queue.changed.notify_one();
+        // Nobody answers where another one was given the place, or a check panicked.
+        answered.await.map_err(|_| NotJudged::Busy)
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>) {
+impl Drop for SlowChecks {
+    fn drop(&mut self) {
+        self.queue.jobs().stop = Stop::Yes;
+        self.queue.changed.notify_all();
+    }
+}
+
+impl Queue {
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn place(&self, asker: Asker, job: Job) -> Result<(), NotJudged> {
+        let waiting = &mut self.jobs().waiting;
+        // Whose clients went away meanwhile.
+        waiting.retain(|job| !job.answer.is_closed());
+        waiting.push(asker, job).map_err(|no_place| match no_place {
+            NoPlace::OwnShare => NotJudged::OwnShare,
+            NoPlace::Full => NotJudged::Busy,
+        })
+    }
+
+    /// Waits for the next job. The lock is given back while waiting, and before the work.
+    fn next(&self) -> Option<Job> {
+        let mut jobs = self.jobs();
+        loop {
+            let next = jobs.waiting.pop();
+            if next.is_some() || jobs.stop == Stop::Yes {
+                return next;
+            }
+            jobs = self.changed.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn work(queue: &Queue) {
     yield_to_requests();
-    while let Some(Job { guesses, answer }) = next(jobs) {
+    while let Some(Job { guesses, answer }) = queue.next() {
         // Nobody waits any more: the client went away before its turn came.
         if answer.is_closed() {
             continue;
@@ -74,11 +140,6 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
         let judged = catch_unwind(AssertUnwindSafe(|| guesses.iter().map(Guess::judge).collect()));
         let _ = judged.map(|found| answer.send(found));
     }
-}
-
-/// The lock is held while waiting, and given back before the work.
-fn next(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {
-    jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
 /// On Linux a priority belongs to a thread; elsewhere it is the whole process's and stays as it is. To fail is to go on at
@@ -128,12 +189,16 @@ mod tests {
         }
     }
 
+    fn asker() -> Asker {
+        Asker { network: [192, 0, 2, 1].into(), ids: vec!["c".to_owned()] }
+    }
+
     #[tokio::test]
     async fn each_guess_is_told_the_hash_it_is_of() {
         let checks = SlowChecks::start();
         let (a, proven) = (argon2id("a", 64), Arc::default());
         let guesses = ["x", "a", "somebody's"].map(|secret| guess(secret, a.clone(), &proven));
-        assert_eq!(checks.judge(guesses.into()).await, Ok(vec![None, Some(a), None]));
+        assert_eq!(checks.judge(asker(), guesses.into()).await, Ok(vec![None, Some(a), None]));
         assert!(proven.is(&keyed_hash("a")) && !proven.is(&keyed_hash("x")));
     }
 
@@ -154,8 +219,8 @@ mod tests {
         let (answer, answered) = oneshot::channel();
         drop(answered);
         let guesses = vec![guess("a", argon2id("a", 64), &abandoned)];
-        assert!(checks.queue.try_send(Job { guesses, answer }).is_ok());
-        checks.judge(vec![guess("a", argon2id("a", 64), &awaited)]).await.unwrap();
+        assert!(checks.queue.jobs().waiting.push(asker(), Job { guesses, answer }).is_ok());
+        checks.judge(asker(), vec![guess("a", argon2id("a", 64), &awaited)]).await.unwrap();
         assert!(awaited.is(&keyed_hash("a")) && !abandoned.is(&keyed_hash("a")));
     }
 }

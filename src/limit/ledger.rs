@@ -80,12 +80,6 @@ impl Ledger {
         }
     }
 
-    /// Charges one event, whether there is room for it or not.
-    pub fn charge(&self, quota: Quota, account: Account, now: Instant) {
-        let now = self.elapsed(now);
-        let _ = self.due(account, now).fetch_update(Relaxed, Relaxed, |owed| Some(quota.charged(owed, now)));
-    }
-
     /// How long the account has to wait, if it has to; charges nothing.
     pub fn wait(&self, quota: Quota, account: Account, now: Instant) -> Option<Wait> {
         quota.wait(self.find(account)?.load(Relaxed), self.elapsed(now))
@@ -186,14 +180,6 @@ mod tests {
         ledger.give_back(quota, account);
         assert_eq!(taken(&ledger, quota, account, 5), 1);
         ledger.give_back(quota, ledger.account("never seen"));
-    }
-
-    #[test]
-    fn what_is_charged_counts_beyond_the_quota() {
-        let ledger = Ledger::new(start());
-        let (quota, account) = (quota(2), ledger.account("a"));
-        (0..4).for_each(|_| ledger.charge(quota, account, ledger.start));
-        assert_eq!(ledger.wait(quota, account, ledger.start).map(Wait::seconds), Some(90));
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub struct Left {
 pub struct Wait(Duration);
 
 impl Wait {
+    /// Where nobody knows how long it takes: soon.
+    pub const SHORT: Self = Self(Duration::from_secs(1));
+
     /// In whole seconds, rounded up: at least 1, as `Retry-After` wants it (RFC 9110 section 10.2.3).
     pub const fn seconds(self) -> u64 {
         seconds_up(self.0)
@@ -66,6 +69,14 @@ impl Quota {
         let interval = (period / u64::from(rate.count.max(1))).clamp(1, LONGEST);
         let tolerance = interval.saturating_mul(u64::from(rate.burst.max(1)) - 1).min(LONGEST);
         Self { interval, tolerance }
+    }
+
+    /// The quota as `count` events see it that come together or not at all. They owe no more than a whole burst, so that
+    /// there is a time at which they may come.
+    #[must_use]
+    pub fn together(self, count: u32) -> Self {
+        let further = self.interval.saturating_mul(u64::from(count.saturating_sub(1))).min(self.tolerance);
+        Self { interval: self.interval + further, tolerance: self.tolerance - further }
     }
 
     /// How long somebody who owes until `due` has to wait at `now`.
@@ -151,6 +162,32 @@ mod tests {
     }
 
     #[test]
+    fn events_that_come_together_owe_as_much_as_one_after_the_other() {
+        for (burst, count, times) in [(10, 2, 5), (10, 3, 3), (9, 2, 4), (2, 2, 1), (1, 1, 1)] {
+            let single = quota(60, 60, burst);
+            let together = single.together(count);
+            let (mut due, mut passed) = (0, 0);
+            while together.wait(due, 0).is_none() {
+                due = together.charged(due, 0);
+                passed += 1;
+            }
+            assert_eq!(passed, times, "{count} of {burst}");
+            let one_by_one = (0..count * times).fold(0, |due, _| single.charged(due, 0));
+            assert_eq!(due, one_by_one, "{count} of {burst}");
+            assert_eq!((0..times).fold(due, |due, _| together.refunded(due)), 0, "{count} of {burst}");
+        }
+    }
+
+    #[test]
+    fn more_events_than_a_burst_has_come_together_once_nothing_is_owed() {
+        let together = quota(1, 60, 1).together(2);
+        assert_eq!(together.wait(0, 0), None);
+        let due = together.charged(0, 0);
+        assert_eq!(together.wait(due, 0).map(Wait::seconds), Some(60));
+        assert_eq!(together.wait(due, 60 * SECOND), None);
+    }
+
+    #[test]
     fn a_wait_is_rounded_up_to_whole_seconds() {
         let minute = quota(1, 60, 1);
         let due = minute.charged(0, 0);
@@ -168,6 +205,8 @@ mod tests {
             let due = quota.charged(u64::MAX - 1, u64::MAX);
             assert_eq!(due, u64::MAX);
             let _ = (quota.left(due, 0), quota.wait(due, 0), quota.left(0, u64::MAX));
+            let together = quota.together(u32::MAX);
+            let _ = (together.charged(due, 0), together.wait(due, 0), together.left(0, u64::MAX));
         }
     }
 }

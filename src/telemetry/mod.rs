@@ -64,7 +64,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit, for metrics that start at zero.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Client,
         Self::Route,
         Self::InFlight,
@@ -72,6 +72,7 @@ impl Limit {
         Self::Token(TokenLimit::Failures),
         Self::Token(TokenLimit::Client),
         Self::Token(TokenLimit::Address),
+        Self::Token(TokenLimit::Checks),
     ];
 
     /// Its name in metrics and replies.

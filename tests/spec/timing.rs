@@ -27,24 +27,24 @@ fn auc(ones: &[Duration], others: &[Duration]) -> f64 {
     halves / 2.0 / pairs
 }
 
-/// How long one answer takes, from the first byte sent to the last one read.
-fn time(connection: &mut Connection, request: &Request) -> Duration {
+/// How long one answer of this status takes, from the first byte sent to the last one read.
+fn time(connection: &mut Connection, request: &Request, status: u16) -> Duration {
     let begin = Instant::now();
     let reply = connection.exchange(request);
     let took = begin.elapsed();
-    assert_eq!(reply.status, 401, "{}", reply.summary());
+    assert_eq!(reply.status, status, "{}", reply.summary());
     took
 }
 
-/// The times of two kinds of request, sent in pairs of random order on one connection.
-fn samples(gateway: &Gateway, pair: [&str; 2]) -> [Vec<Duration>; 2] {
+/// The times of two kinds of request that are both answered by `status`, sent in pairs of random order on one connection.
+fn samples(gateway: &Gateway, pair: [&str; 2], status: u16) -> [Vec<Duration>; 2] {
     let mut connection = gateway.connect();
     let requests = pair.map(|authorization| Request::token(authorization, "grant_type=client_credentials"));
     let mut samples = [Vec::new(), Vec::new()];
     for number in 0..PAIRS {
         let first = random_below(2);
         for kind in [first, 1 - first] {
-            let took = time(&mut connection, &requests[kind]);
+            let took = time(&mut connection, &requests[kind], status);
             if number >= WARM_UP {
                 samples[kind].push(took);
             }
@@ -53,10 +53,11 @@ fn samples(gateway: &Gateway, pair: [&str; 2]) -> [Vec<Duration>; 2] {
     samples
 }
 
-#[test]
-fn a_client_that_is_not_there_is_refused_in_the_same_time_as_a_wrong_secret() {
+/// The pairs of an unknown client and one of the others that their times tell apart, at a gateway with this limit, which
+/// answers all of them by `status`.
+fn told_apart(limit: &str, status: u16) -> Vec<String> {
     let gateway = Gateway::start(|config| {
-        config.limit("token_failures: {per_client: 1000000/1s, per_address: 1000000/1s}");
+        config.limit(limit);
     });
     let (enabled, disabled) = (gateway.client("application"), gateway.client("application"));
     gateway.cli(&["client", "disable", &disabled.id]).assert_code(0);
@@ -70,13 +71,29 @@ fn a_client_that_is_not_there_is_refused_in_the_same_time_as_a_wrong_secret() {
         ("disabled, wrong secret", basic(&disabled.id, &wrong)),
         ("disabled, its own secret", disabled.basic()),
     ];
+    for (_, authorization) in rows.iter().chain([&("unknown", unknown.clone())]) {
+        // Where few may fail, they have failed before anything is measured.
+        gateway.send(&Request::token(authorization, "grant_type=client_credentials"));
+    }
     let mut told_apart = Vec::new();
     for (name, known) in rows {
-        let [unknown, known] = samples(&gateway, [&unknown, &known]);
+        let [unknown, known] = samples(&gateway, [&unknown, &known], status);
         let area = auc(&unknown, &known);
-        eprintln!("unknown client against {name}: AUC {area:.3}");
+        eprintln!("unknown client against {name}, {status}: AUC {area:.3}");
         told_apart.extend((!COIN_TOSS.contains(&area)).then(|| format!("{name}: {area:.3}")));
     }
+    told_apart
+}
+
+#[test]
+fn a_client_that_is_not_there_is_refused_in_the_same_time_as_a_wrong_secret() {
+    let told_apart = told_apart("token_failures: {per_client: 1000000/1s, per_address: 1000000/1s}", 401);
+    assert!(told_apart.is_empty(), "told apart from an unknown client by time: {told_apart:?}");
+}
+
+#[test]
+fn so_it_is_once_its_failures_are_used_up() {
+    let told_apart = told_apart("token_failures: {per_client: 1/24h, per_address: 1000000/1s}", 429);
     assert!(told_apart.is_empty(), "told apart from an unknown client by time: {told_apart:?}");
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::*;
-use crate::issuer::slow_checks::{MAX_WAITING, THREAD};
+use crate::issuer::slow_checks::{MAX_OF_ONE, MAX_WAITING, THREAD};
 
 #[tokio::test]
 async fn each_secret_of_a_client_counts_until_its_very_end() {
@@ -138,28 +138,42 @@ async fn a_secret_that_is_taken_away_while_its_check_waits_does_not_count() {
     }
 }
 
+/// Where the guess of this number comes from, and the client that it names.
+type Who = fn(u8) -> (IpAddr, String);
+
+/// A wrong secret that waits to be judged.
+type Waiting<'w> = std::pin::Pin<Box<dyn Future<Output = Reply> + 'w>>;
+
+/// Sends wrong secrets until one is turned away, each as far as it gets before the next one comes: those that wait, and
+/// the reply to the one that may not.
+fn flood<'w>(world: &'w World, who: impl Fn(u8) -> (IpAddr, String)) -> (Vec<Waiting<'w>>, Reply) {
+    let mut waiting: Vec<Waiting<'w>> = Vec::new();
+    for number in 0..=u8::MAX {
+        let (address, id) = who(number);
+        let mut guess: Waiting<'w> = Box::pin(async move { world.token_from(address, &id, "wrong").await });
+        match guess.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(reply) => return (waiting, reply),
+            Poll::Pending => waiting.push(guess),
+        }
+    }
+    panic!("the queue ends somewhere");
+}
+
+fn host(number: u8) -> IpAddr {
+    [192, 0, 2, number].into()
+}
+
+/// A world whose checks take a while.
+fn slow_world() -> World {
+    World::new(vec![("imported", client("k", vec![imported("a", 8 * 1024)])), ("keyed", client("k", vec![keyed("a")]))])
+}
+
 #[tokio::test]
 async fn a_flood_of_guesses_is_bounded_and_holds_up_nobody_else() {
-    let world = World::new(vec![
-        ("imported", client("k", vec![imported("a", 8 * 1024)])),
-        ("keyed", client("k", vec![keyed("a")])),
-    ]);
-    let mut waiting = Vec::new();
-    let turned_away = (0..1000).find_map(|number| {
-        let world = &world;
-        let mut guess = Box::pin(async move { world.token(&format!("guess{number}"), "wrong", GRANT, NOW).await });
-        // Polled by hand, so that each guess is as far as it gets before the next one comes.
-        match guess.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(reply) => Some(reply),
-            Poll::Pending => {
-                waiting.push(guess);
-                None
-            }
-        }
-    });
+    let world = slow_world();
+    let (waiting, turned_away) = flood(&world, |number| (host(number), format!("guess{number}")));
     // Those that wait, and the few that were checked meanwhile.
     assert!((MAX_WAITING..MAX_WAITING * 2).contains(&waiting.len()), "{} wait", waiting.len());
-    let turned_away = turned_away.expect("the queue ends somewhere");
     assert_eq!((status(&turned_away), turned_away.result), (503, Some(TokenResult::Unavailable)));
     assert_eq!(turned_away.response.headers()[header::RETRY_AFTER], "1");
     assert_eq!(turned_away.response.headers()[header::CACHE_CONTROL], "no-store");
@@ -170,6 +184,105 @@ async fn a_flood_of_guesses_is_bounded_and_holds_up_nobody_else() {
         assert_eq!(status(&guess.await), 401);
     }
     assert_eq!(status(&world.token("imported", "a", GRANT, NOW).await), 200);
+}
+
+#[tokio::test]
+async fn one_address_or_client_has_a_share_of_the_checks_and_is_told_at_once_when_it_is_used_up() {
+    let who: [(&str, Who); 2] = [
+        ("one address, many clients", |number| (HERE, format!("guess{number}"))),
+        ("one client, many addresses", |number| (host(number), "imported".to_owned())),
+    ];
+    for (name, who) in who {
+        let world = slow_world();
+        let (waiting, turned_away) = flood(&world, who);
+        assert!((MAX_OF_ONE..MAX_OF_ONE * 2).contains(&waiting.len()), "{name}: {} wait", waiting.len());
+        assert_eq!((status(&turned_away), turned_away.limit), (429, Some(TokenLimit::Checks)), "{name}");
+        assert_eq!(turned_away.response.headers()[header::RETRY_AFTER], "1", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_good_secret_is_judged_next_however_many_wrong_ones_of_others_wait() {
+    let clients = vec![
+        ("victim", client("k", vec![imported("a", 8 * 1024)])),
+        ("other", client("k", vec![imported("b", 8 * 1024)])),
+    ];
+    let world = World::new(clients);
+    let (mut waiting, _) = flood(&world, |number| (host(number / 4), format!("guess{number}")));
+    assert_eq!(status(&world.token_from(HERE, "other", "b").await), 200);
+    let mut judged = 0;
+    for guess in &mut waiting {
+        judged += usize::from(guess.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    }
+    // One guess of each address was ahead of it, and one lost its place to it.
+    let addresses = MAX_WAITING / 4 + 2;
+    assert!(judged <= addresses + 4, "{judged} of {} came first", waiting.len());
+}
+
+#[tokio::test]
+async fn of_a_burst_of_guesses_no_more_are_judged_than_may_fail() {
+    let world = World::new(vec![("c", client("k", vec![imported("a", 8 * 1024)]))]);
+    let (waiting, turned_away) = flood(&world, |_| (HERE, "c".to_owned()));
+    assert_eq!((waiting.len(), status(&turned_away), turned_away.limit), (3, 429, Some(TokenLimit::Failures)));
+    // The right one counts no more than they do.
+    assert_eq!(status(&world.token("c", "a", GRANT, NOW).await), 429);
+    for guess in waiting {
+        assert_eq!(status(&guess.await), 401);
+    }
+    assert_eq!(status(&world.token("c", "a", GRANT, NOW).await), 429, "they have failed");
+}
+
+#[tokio::test]
+async fn what_was_not_judged_is_no_failure() {
+    // Long enough that none is done with before the last one has come.
+    let world = World::new(vec![("imported", client("k", vec![imported("a", 32 * 1024)]))]);
+    let (waiting, _) = flood(&world, |number| (host(number), format!("guess{number}")));
+    let turned_away = host(u8::MAX);
+    for _ in 0..10 {
+        let reply = world.token_from(turned_away, "imported", "wrong").await;
+        assert_eq!(status(&reply), 503);
+    }
+    // Those that nobody waits for any more give up their places.
+    drop(waiting);
+    assert_eq!(status(&world.token_from(turned_away, "imported", "a").await), 200);
+}
+
+#[tokio::test]
+async fn a_secret_of_our_making_passes_where_failures_are_used_up_and_a_chosen_one_does_not() {
+    let both = vec![keyed("made"), imported("chosen", 64)];
+    let world = World::new(vec![("c", client("k", both)), ("neighbour", client("k", vec![keyed("made")]))]);
+    // Known from now on, so that it too could be told at once.
+    assert_eq!(status(&world.token("c", "chosen", GRANT, NOW).await), 200);
+    for _ in 0..3 {
+        assert_eq!(status(&world.token("c", "stale", GRANT, NOW).await), 401);
+    }
+    for (id, secret, expected) in [
+        ("c", "made", 200),
+        ("c", "m%61de", 200),
+        ("c", "stale", 429),
+        ("c", "chosen", 429),
+        ("c", "", 429),
+        ("neighbour", "made", 200),
+        ("c", "made", 200),
+    ] {
+        assert_eq!(status(&world.token(id, secret, GRANT, NOW).await), expected, "{id} {secret}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_can_tell_which_clients_there_are_once_failures_are_used_up() {
+    let world =
+        World::new(vec![("keyed", client("k", vec![keyed("a")])), ("imported", client("k", vec![imported("a", 64)]))]);
+    let mut replies = Vec::new();
+    for (id, secret) in [("keyed", "wrong"), ("imported", "wrong"), ("imported", "a"), ("nobody", "wrong")] {
+        for _ in 0..3 {
+            world.token(id, "wrong", GRANT, NOW).await;
+        }
+        let reply = world.token(id, secret, GRANT, NOW).await;
+        assert_eq!(status(&reply), 429, "{id} {secret}");
+        replies.push(format!("{:?}", reply.response));
+    }
+    assert!(replies.iter().all(|reply| *reply == replies[0]), "{replies:#?}");
 }
 
 #[cfg(target_os = "linux")]

@@ -114,6 +114,12 @@ impl World {
         self.issuer.token(&self.request(&headers, form, now)).await
     }
 
+    /// A token request from another address.
+    async fn token_from(&self, address: IpAddr, id: &str, secret: &str) -> Reply {
+        let headers = headers(id, secret);
+        self.issuer.token(&ClientRequest { address, ..self.request(&headers, GRANT, NOW) }).await
+    }
+
     async fn revoke(&self, id: &str, secret: &str, form: &str, now: Timestamp) -> Reply {
         let headers = headers(id, secret);
         self.issuer.revoke(&self.request(&headers, form, now), &self.trust, &self.revoker).await
