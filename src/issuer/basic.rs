@@ -1,6 +1,6 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use crate::policy::decode_form;
+use crate::{policy::decode_form, token::after_scheme};
 
 /// One way to read what a client sent as its ID and secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -12,10 +12,7 @@ pub(super) struct IdAndSecret {
 /// The readings of `Basic` credentials (RFC 7617, RFC 6749 section 2.3.1): form-urlencoded halves first, then the
 /// halves as they are, where that differs. Half of the clients in use encode, the other half does not.
 pub(super) fn parse(value: &[u8]) -> Option<Vec<IdAndSecret>> {
-    let (scheme, encoded) = value.split_at_checked(6)?;
-    if !scheme.eq_ignore_ascii_case(b"basic ") {
-        return None;
-    }
+    let encoded = after_scheme(value, "Basic")?;
     let decoded = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
     let (id, secret) = decoded.split_once(':')?;
     let raw = IdAndSecret { id: id.to_owned(), secret: secret.to_owned() };
@@ -43,9 +40,11 @@ mod tests {
             ("id:100%", &[("id", "100%")]),
             (":", &[("", "")]),
         ] {
-            let readings = parse(format!("bAsIc {}", STANDARD.encode(credentials)).as_bytes()).unwrap();
-            let readings: Vec<_> = readings.iter().map(|reading| (&*reading.id, &*reading.secret)).collect();
-            assert_eq!(readings, expected, "{credentials}");
+            for scheme in ["bAsIc ", "Basic  ", "BASIC     "] {
+                let readings = parse(format!("{scheme}{}", STANDARD.encode(credentials)).as_bytes()).unwrap();
+                let readings: Vec<_> = readings.iter().map(|reading| (&*reading.id, &*reading.secret)).collect();
+                assert_eq!(readings, expected, "{scheme}{credentials}");
+            }
         }
     }
 
@@ -55,6 +54,11 @@ mod tests {
             "",
             "Basic",
             "Basic ",
+            "Basic  ",
+            "Basic\tYTpi",
+            "Basic \tYTpi",
+            "BasicYTpi",
+            "Basic YTpi ",
             "Basic !!!",
             "Basic YQ==",
             "Basic YTpi\n",

@@ -25,17 +25,24 @@ pub fn bearer<'a>(headers: &'a HeaderMap, query: Option<&str>) -> Credentials<'a
     if values.next().is_some() {
         return Credentials::Repeated;
     }
-    let bytes = value.as_bytes();
-    let (scheme, rest) = bytes.split_at(bytes.len().min(6));
-    if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first().is_some_and(|byte| !matches!(byte, b' ' | b'\t')) {
-        return Credentials::Absent;
-    }
+    let Some(token) = after_scheme(value.as_bytes(), "Bearer") else { return Credentials::Absent };
     if query.is_some_and(names_token) {
         return Credentials::Repeated;
     }
-    match rest.split_first() {
-        Some((b' ', token)) if !token.is_empty() => Credentials::Token(token),
-        _ => Credentials::Malformed,
+    if token.is_empty() { Credentials::Malformed } else { Credentials::Token(token) }
+}
+
+/// What follows `scheme` in a value of `Authorization`: `scheme 1*SP credentials` (RFC 9110 section 11.4), the scheme in
+/// any case. `None` of another scheme; empty where nothing that can be read follows, as behind a tab.
+pub fn after_scheme<'v>(value: &'v [u8], scheme: &str) -> Option<&'v [u8]> {
+    let (own, rest) = value.split_at_checked(scheme.len())?;
+    if !own.eq_ignore_ascii_case(scheme.as_bytes()) {
+        return None;
+    }
+    match rest.first() {
+        None | Some(b'\t') => Some(&[]),
+        Some(b' ') => Some(&rest[rest.iter().take_while(|byte| **byte == b' ').count()..]),
+        Some(_) => None,
     }
 }
 
@@ -69,8 +76,13 @@ mod tests {
             (&["Basic a", "Bearer a"], None, Credentials::Repeated),
             (&["Bearer"], None, Credentials::Malformed),
             (&["Bearer "], None, Credentials::Malformed),
-            (&["Bearer  a"], None, Credentials::Token(b" a")),
+            (&["Bearer  a"], None, Credentials::Token(b"a")),
+            (&["beaREr      a"], None, Credentials::Token(b"a")),
+            (&["Bearer  "], None, Credentials::Malformed),
+            (&["Bearer  a"], Some("access_token=a"), Credentials::Repeated),
+            (&["Bearer \ta"], None, Credentials::Token(b"\ta")),
             (&["Bearer\ta"], None, Credentials::Malformed),
+            (&["Bearer\t a"], None, Credentials::Malformed),
             (&["Bearer a, Bearer b"], None, Credentials::Token(b"a, Bearer b")),
             (&["Bearer: a"], None, Credentials::Absent),
             (&["Bearera"], None, Credentials::Absent),

@@ -16,7 +16,7 @@ mod verify;
 mod verifying_key;
 
 pub use algorithm::Algorithm;
-pub use bearer::{Credentials, bearer, names_parameter, names_token};
+pub use bearer::{Credentials, after_scheme, bearer, names_parameter, names_token};
 pub use introspection::principal_of_introspection;
 pub use issue::{Grant, SessionClaims, issue};
 pub use jws::{Jws, MAX_TOKEN_LENGTH};
