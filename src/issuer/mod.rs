@@ -58,7 +58,7 @@ pub enum Endpoint {
     Revoke,
     /// RFC 7662
     Introspect,
-    /// Who owns a token.
+    /// Who owns a token; with the methods of OpenID Connect Core section 5.3.
     UserInfo,
     /// RFC 7517 section 5
     KeySet,
@@ -101,7 +101,8 @@ impl Endpoint {
     pub fn takes(self, method: &Method) -> bool {
         match self {
             Self::Token | Self::Revoke | Self::Introspect => method == Method::POST,
-            Self::UserInfo | Self::KeySet | Self::ServerMetadata | Self::ResourceMetadata => {
+            Self::UserInfo => [Method::GET, Method::HEAD, Method::POST].contains(method),
+            Self::KeySet | Self::ServerMetadata | Self::ResourceMetadata => {
                 method == Method::GET || method == Method::HEAD
             }
         }
@@ -111,7 +112,8 @@ impl Endpoint {
     pub const fn allow(self) -> &'static str {
         match self {
             Self::Token | Self::Revoke | Self::Introspect => "POST",
-            Self::UserInfo | Self::KeySet | Self::ServerMetadata | Self::ResourceMetadata => "GET, HEAD",
+            Self::UserInfo => "GET, HEAD, POST",
+            Self::KeySet | Self::ServerMetadata | Self::ResourceMetadata => "GET, HEAD",
         }
     }
 }
@@ -297,7 +299,7 @@ impl Issuer {
         session::token(self, &self.state.load().directory, principal, session, now)
     }
 
-    /// `GET /oauth2/userinfo`, once its token was verified.
+    /// `/oauth2/userinfo`, once its token was verified.
     pub fn user_info(&self, principal: &Principal) -> Reply {
         metadata::user_info(principal)
     }

@@ -260,7 +260,7 @@ impl BodyNeed {
     }
 }
 
-fn is_form(header: &RequestHeader) -> bool {
+pub(super) fn is_form(header: &RequestHeader) -> bool {
     let starts = |kind: &http::HeaderValue| {
         let start = kind.as_bytes().get(..FORM.len());
         start.is_some_and(|start| start.eq_ignore_ascii_case(FORM.as_bytes()))

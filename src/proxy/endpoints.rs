@@ -6,14 +6,16 @@ use pingora::{Result, proxy::Session};
 
 use super::{
     Gateway,
-    admit::Refusal,
+    admit::{Refusal, is_form},
     body::{self, Preread},
     context::RequestContext,
 };
 use crate::{
+    domain::Reason,
     issuer::{ClientRequest, Endpoint, MAX_FORM, Reply, form_too_large},
     policy::RequestTarget,
     telemetry::{Decision, Limit},
+    token::names_token,
 };
 
 impl Gateway {
@@ -28,7 +30,7 @@ impl Gateway {
             Endpoint::Token => self.token(session, ctx).await?,
             Endpoint::Revoke => self.revoke(session, ctx).await?,
             Endpoint::Introspect => self.introspect(session, ctx).await?,
-            Endpoint::UserInfo => self.user_info(session, ctx).await,
+            Endpoint::UserInfo => self.user_info(session, ctx).await?,
             Endpoint::KeySet => self.issuer.key_set().response,
             Endpoint::ServerMetadata => self.issuer.server_metadata().response,
             Endpoint::ResourceMetadata => self.issuer.resource_metadata().response,
@@ -75,15 +77,31 @@ impl Gateway {
         reply.response
     }
 
-    async fn user_info(&self, session: &Session, ctx: &mut RequestContext) -> Response<Bytes> {
-        match self.principal(&session.req_header().headers, query(session), ctx).await {
+    async fn user_info(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Response<Bytes>> {
+        let asked = match self.principal(&session.req_header().headers, query(session), ctx).await {
+            Ok(principal) => check_form(session).await?.map(|()| principal),
+            Err(reason) => Err(reason),
+        };
+        Ok(match asked {
             Ok(principal) => self.issuer.user_info(&principal).response,
             Err(reason) => {
                 ctx.decision = Decision::Refused(reason);
                 self.refuse(&Refusal::from(reason), ctx)
             }
-        }
+        })
     }
+}
+
+/// A form beside a bearer token must not hold a second one, as on a route (RFC 6750 section 2).
+async fn check_form(session: &mut Session) -> Result<Result<(), Reason>> {
+    if !is_form(session.req_header()) {
+        return Ok(Ok(()));
+    }
+    Ok(match body::read(session, MAX_FORM).await? {
+        Preread::TooLarge => Err(Reason::BodyTooLarge),
+        Preread::Whole(form) if names_token(&String::from_utf8_lossy(&form)) => Err(Reason::InvalidRequest),
+        Preread::Whole(_) => Ok(()),
+    })
 }
 
 fn client_request<'a>(session: &'a Session, form: &'a [u8], ctx: &RequestContext) -> ClientRequest<'a> {

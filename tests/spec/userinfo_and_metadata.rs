@@ -31,6 +31,73 @@ fn userinfo_refuses_like_a_route() {
 }
 
 #[test]
+fn userinfo_is_asked_by_get_and_post() {
+    let gateway = Gateway::start(|_| {});
+    let token = gateway.token("application");
+    let mut connection = gateway.connect();
+    // OpenID Connect Core section 5.3
+    for request in [
+        Request::post("/oauth2/userinfo"),
+        Request::post("/v1/oauth2/userinfo").body(""),
+        Request::post("/oauth2/userinfo").form("a=b"),
+        Request::post("/oauth2/userinfo").form(""),
+        Request::post("/oauth2/userinfo").json("{}"),
+        Request::post("/oauth2/userinfo").header("Content-Type", "text/plain").chunked(&[b"one", b"two"]),
+        Request::new("HEAD", "/oauth2/userinfo"),
+        Request::get("/oauth2/userinfo"),
+    ] {
+        let head = request.method == "HEAD";
+        let reply = connection.exchange(&request.bearer(&token));
+        reply.assert_status(200).assert_no_store();
+        if !head {
+            assert_eq!(reply.json()["customerId"], CUSTOMER);
+        }
+    }
+    gateway.upstream().assert_untouched();
+}
+
+#[test]
+fn a_token_for_userinfo_stands_in_the_header_alone() {
+    let gateway = Gateway::start(|_| {});
+    let token = gateway.token("application");
+    let post = || Request::post("/oauth2/userinfo");
+    gateway.send(&post()).assert_refused(401, "missing_token");
+    gateway.send(&post().form(&format!("access_token={token}"))).assert_refused(401, "missing_token");
+    gateway.send(&post().bearer("x").form("a=b")).assert_refused(401, "invalid_token");
+    let beside = |form: &str| gateway.send(&post().bearer(&token).form(form));
+    for form in ["access_token=x", "a=b&access%5Ftoken=x", &format!("access_token={token}")] {
+        beside(form).assert_refused(400, "invalid_request").assert_challenge("invalid_request");
+    }
+    let in_query = Request::post(&format!("/oauth2/userinfo?access_token={token}")).bearer(&token);
+    gateway.send(&in_query).assert_refused(400, "invalid_request");
+    beside(&"a".repeat(100_000)).assert_refused(413, "body_too_large");
+    assert!(!gateway.log().contains(&token), "the token stands in the log");
+}
+
+#[test]
+fn one_or_more_spaces_follow_bearer_wherever_a_token_is_shown() {
+    let gateway = Gateway::start(|_| {});
+    let token = gateway.token("application");
+    // RFC 6750 section 2.1, RFC 9110 section 11.4: 1*SP, and no tab.
+    for (scheme, status) in
+        [("Bearer ", 200), ("Bearer  ", 200), ("bearer        ", 200), ("Bearer\t", 401), ("Bearer \t", 401)]
+    {
+        for target in ["/oauth2/userinfo", "/v1/applications", "/v1/any/a"] {
+            let reply = gateway.send(&Request::get(target).header("Authorization", &format!("{scheme}{token}")));
+            if status == 401 {
+                reply.assert_refused(401, "invalid_token");
+            }
+            assert_eq!(reply.status, status, "{scheme:?} at {target}");
+        }
+    }
+    for empty in ["Bearer", "Bearer ", "Bearer   "] {
+        gateway.send(&Request::get("/v1/any/a").header("Authorization", empty)).assert_refused(401, "invalid_token");
+    }
+    // Two spaces or one: it is one token, known to the cache.
+    assert!(gateway.metrics().value("scopegate_token_cache_hits_total", &[]) >= 8.0);
+}
+
+#[test]
 fn the_key_set_shows_public_members_only() {
     for algorithm in ["ES256", "EdDSA", "RS256", "PS256"] {
         let gateway = Gateway::start(|config| config.algorithm = algorithm);
