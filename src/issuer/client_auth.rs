@@ -28,8 +28,7 @@ impl Shown {
 
 /// Refuses credentials in the URL, where proxies and logs would keep them (RFC 6749 section 2.3.1).
 fn refuse_query(query: Option<&str>) -> Result<(), TokenError> {
-    let names_credentials =
-        |query: &str| ["client_id", "client_secret"].iter().any(|name| names_parameter(query, name));
+    let names_credentials = |query: &str| CREDENTIALS.iter().any(|name| names_parameter(query, name));
     if query.is_some_and(names_credentials) {
         return Err(TokenError::InvalidRequest("credentials may not stand in the URL"));
     }
@@ -44,15 +43,32 @@ fn credentials(headers: &HeaderMap, form: &Form<'_>, allowed: Authentication) ->
         return Err(TokenError::InvalidRequest("the Authorization header field is repeated"));
     }
     let (id, secret) = (form.value("client_id"), form.value("client_secret"));
+    // RFC 7521 section 4.2: a way of its own, which is not supported here.
+    let assertion = form.value("client_assertion").or(form.value("client_assertion_type"));
+    if usize::from(value.is_some()) + usize::from(secret.is_some()) + usize::from(assertion.is_some()) > 1 {
+        return Err(TokenError::InvalidRequest("credentials are shown in two ways"));
+    }
     match (value, id, secret) {
-        (Some(_), _, Some(_)) => Err(TokenError::InvalidRequest("credentials are shown in two ways")),
-        (Some(value), _, None) => Ok(Shown(basic::parse(value.as_bytes()).unwrap_or_default())),
+        (Some(value), _, _) => Ok(Shown(basic::parse(value.as_bytes()).unwrap_or_default())),
         (None, Some(id), Some(secret)) if allowed == Authentication::BasicOrPost => {
             Ok(Shown(vec![IdAndSecret { id: id.to_owned(), secret: secret.to_owned() }]))
         }
         (None, _, _) => Err(TokenError::InvalidClient),
     }
 }
+
+/// The form says which client asks only once: by the credentials, or as they do (RFC 6749 section 3.2.1).
+fn check_client_id(form: &Form<'_>, caller: &Caller) -> Result<(), TokenError> {
+    match form.value("client_id") {
+        Some(id) if id != caller.id.as_str() => {
+            Err(TokenError::InvalidRequest("client_id is not the client that authenticated"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Parameters that must not stand in a URL.
+const CREDENTIALS: [&str; 3] = ["client_id", "client_secret", "client_assertion"];
 
 /// A client that showed a live secret of its own, and the directory in which it stands.
 pub(super) struct Caller {
@@ -84,7 +100,9 @@ impl Issuer {
     ) -> Result<Caller, TokenError> {
         refuse_query(request.query)?;
         let shown = credentials(request.headers, form, self.settings.authentication)?;
-        self.find(&shown, request).await
+        let caller = self.find(&shown, request).await?;
+        check_client_id(form, &caller)?;
+        Ok(caller)
     }
 
     /// A secret of our making is right whatever others at its client and address have failed at: who guesses at 256 bits

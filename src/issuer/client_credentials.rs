@@ -56,24 +56,19 @@ pub(super) fn issue(
     Ok(reply)
 }
 
-/// The scopes asked for, all of which the client must have; its default ones if it asks for none.
+/// The scopes asked for, all of which the client must have; its default ones if it asks for none. Many clients join lists
+/// of which some are empty, so spare spaces count for nothing, though RFC 6749 section 3.3 knows only single ones.
 fn granted(catalogue: &Catalogue, client: &Client, asked: Option<&str>) -> Result<ScopeSet, TokenError> {
-    let Some(asked) = asked else {
-        return if client.default_scopes.is_empty() {
-            Err(TokenError::InvalidScope)
-        } else {
-            Ok(client.default_scopes)
-        };
-    };
     let mut scopes = ScopeSet::EMPTY;
-    for name in asked.split(' ') {
+    for name in asked.unwrap_or_default().split(' ').filter(|name| !name.is_empty()) {
         let scope = catalogue.find(name).ok_or(TokenError::InvalidScope)?;
         if !client.scopes.contains(scope) {
             return Err(TokenError::InvalidScope);
         }
         scopes = scopes.union(scope);
     }
-    Ok(scopes)
+    let scopes = if scopes.is_empty() { client.default_scopes } else { scopes };
+    if scopes.is_empty() { Err(TokenError::InvalidScope) } else { Ok(scopes) }
 }
 
 fn names(catalogue: &Catalogue, scopes: ScopeSet) -> String {

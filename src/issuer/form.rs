@@ -5,6 +5,11 @@ use crate::policy::decode_form;
 
 /// Most parameters that a form may have.
 const MAX_PARAMETERS: usize = 100;
+/// Longest value of a parameter that we read, in bytes. A token may be longer: what it may be is asked where it is read.
+const MAX_VALUE: usize = 4096;
+/// What we read beside `token`. What we do not, we do not judge either (RFC 6749 section 3.2).
+const BOUNDED: [&str; 7] =
+    ["grant_type", "scope", "client_id", "client_secret", "application_id", "workflow_id", "redirect_url"];
 
 /// The parameters of a token request: each name once (RFC 6749 section 3.2), those without a value left out.
 pub(super) struct Form<'a>(Vec<(std::borrow::Cow<'a, str>, std::borrow::Cow<'a, str>)>);
@@ -20,6 +25,9 @@ impl<'a> Form<'a> {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let decoded = decode_form(name).zip(decode_form(value));
             let (name, value) = decoded.ok_or(invalid("the form has a broken percent-encoding or is not UTF-8"))?;
+            if value.len() > MAX_VALUE && BOUNDED.contains(&&*name) {
+                return Err(invalid("a parameter is too long"));
+            }
             if parameters.len() == MAX_PARAMETERS {
                 return Err(invalid("the form has too many parameters"));
             }
@@ -78,6 +86,24 @@ mod tests {
         ] {
             assert_eq!(parse(kind, body), Ok(expected.map(str::to_owned)), "{body}");
         }
+    }
+
+    #[test]
+    fn a_parameter_that_we_read_is_bounded_in_length() {
+        let long = "a".repeat(MAX_VALUE + 1);
+        for (name, length, expected) in [
+            ("grant_type", MAX_VALUE, true),
+            ("grant_type", MAX_VALUE + 1, false),
+            ("scope", MAX_VALUE + 1, false),
+            ("redirect_url", MAX_VALUE + 1, false),
+            ("client%5Fid", MAX_VALUE + 1, false),
+            ("token", MAX_VALUE + 1, true),
+            ("unknown", MAX_VALUE + 1, true),
+        ] {
+            let form = format!("{name}={}", &long[..length]);
+            assert_eq!(parse(FORM, &form).is_ok(), expected, "{name} {length}");
+        }
+        assert!(parse(FORM, &format!("scope={}", "%20".repeat(MAX_VALUE))).is_ok(), "as decoded");
     }
 
     #[test]

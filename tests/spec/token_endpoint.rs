@@ -166,6 +166,158 @@ fn basic_credentials_are_read_encoded_and_raw() {
     );
 }
 
+/// The three endpoints that clients authenticate at, each with a form that a good client is answered 200 for.
+fn endpoints() -> [(&'static str, &'static str); 3] {
+    [("/v1/oauth2/token", GRANT), ("/v1/oauth2/revoke", "token=x"), ("/oauth2/introspect", "token=x")]
+}
+
+#[test]
+fn one_or_more_spaces_follow_the_scheme() {
+    let gateway = Gateway::start(|_| {});
+    let credentials = gateway.owner().basic().replace("Basic ", "");
+    // RFC 9110 section 11.4: 1*SP, and no tab.
+    for (scheme, status) in
+        [("Basic ", 200), ("Basic  ", 200), ("bASIC       ", 200), ("Basic\t", 401), ("Basic \t", 401)]
+    {
+        for (path, form) in endpoints() {
+            let request = Request::post(path).header("Authorization", &format!("{scheme}{credentials}")).form(form);
+            assert_eq!(gateway.send(&request).status, status, "{scheme:?} at {path}");
+        }
+    }
+}
+
+#[test]
+fn spare_spaces_in_a_scope_count_for_nothing() {
+    let gateway = Gateway::start(|_| {});
+    for (scope, granted) in [
+        ("application+", Some("application")),
+        ("+application", Some("application")),
+        ("%20%20application%20%20", Some("application")),
+        ("application++application.read", Some("application application.read")),
+        ("application.read+application.read", Some("application.read")),
+        // As if there were none.
+        ("+", Some("application")),
+        ("++++", Some("application")),
+        ("", Some("application")),
+        // What is no space separates nothing.
+        ("application%09", None),
+        ("application%0A", None),
+        ("application%C2%A0", None),
+        ("application%00", None),
+    ] {
+        let reply = ask(&gateway, gateway.owner(), &format!("{GRANT}&scope={scope}"));
+        match granted {
+            Some(granted) => assert_eq!(reply.assert_status(200).json()["scope"], granted, "{scope}"),
+            None => {
+                reply.assert_oauth_error(400, "invalid_scope");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_id_in_the_form_is_that_of_the_client_that_authenticated() {
+    let gateway = Gateway::start(|_| {});
+    let (owner, other) = (gateway.owner().clone(), gateway.client("application"));
+    let encoded = basic(&percent_encode_all(&owner.id), &percent_encode_all(&owner.secret));
+    let same = form_urlencode(&owner.id);
+    let rows = [
+        ("its own", owner.basic(), same.clone(), 200),
+        ("its own, encoded", owner.basic(), percent_encode_all(&owner.id), 200),
+        ("its own, beside encoded credentials", encoded.clone(), same, 200),
+        ("none", owner.basic(), String::new(), 200),
+        ("another one", owner.basic(), other.id.clone(), 400),
+        ("another one, beside encoded credentials", encoded, other.id.clone(), 400),
+        ("an unknown one", owner.basic(), "nobody".to_owned(), 400),
+        ("in another case", owner.basic(), owner.id.to_uppercase() + "a", 400),
+        ("with a space behind", owner.basic(), format!("{}+", owner.id), 400),
+        ("both", owner.basic(), format!("{}&client_id={}", owner.id, owner.id), 400),
+        // Who has not shown a secret is told no more than that.
+        ("another one, and a wrong secret", basic(&owner.id, "wrong"), other.id.clone(), 401),
+    ];
+    each_row(
+        &rows,
+        |row| row.0.to_owned(),
+        |(_, authorization, id, status)| {
+            for (path, form) in endpoints() {
+                let request =
+                    Request::post(path).header("Authorization", authorization).form(&format!("{form}&client_id={id}"));
+                let reply = gateway.send(&request);
+                match status {
+                    200 => reply.assert_status(200),
+                    400 => reply.assert_oauth_error(400, "invalid_request"),
+                    _ => reply.assert_oauth_error(401, "invalid_client"),
+                };
+            }
+        },
+    );
+}
+
+#[test]
+fn credentials_are_shown_in_one_way_only() {
+    let gateway = Gateway::start(|config| {
+        config.issuer("client_secret_post: true");
+    });
+    let owner = gateway.owner().clone();
+    let post = format!("client_id={}&client_secret={}", owner.id, owner.secret);
+    let assertion =
+        "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=a.b.c";
+    let basic = owner.basic();
+    let rows = [
+        ("Basic", Some(&*basic), String::new(), 200),
+        ("the form", None, post.clone(), 200),
+        // A parameter without a value is no parameter (RFC 6749 section 3.2).
+        ("Basic beside an empty secret", Some(&*basic), "client_secret=&client_assertion=".to_owned(), 200),
+        ("Basic and the form", Some(&*basic), post.clone(), 400),
+        ("Basic and a secret alone", Some(&*basic), format!("client_secret={}", owner.secret), 400),
+        ("Basic and an assertion", Some(&*basic), assertion.to_owned(), 400),
+        ("Basic and half an assertion", Some(&*basic), "client_assertion_type=x".to_owned(), 400),
+        ("the form and an assertion", None, format!("{post}&{assertion}"), 400),
+        ("another scheme and the form", Some("Bearer x"), post.clone(), 400),
+        ("the secret twice", None, format!("{post}&client_secret=x"), 400),
+        ("an assertion, which is not supported", None, assertion.to_owned(), 401),
+        ("a name alone", None, format!("client_id={}", owner.id), 401),
+        ("a secret alone", None, format!("client_secret={}", owner.secret), 401),
+    ];
+    each_row(
+        &rows,
+        |row| row.0.to_owned(),
+        |(_, authorization, more, status)| {
+            for (path, form) in endpoints() {
+                let request = Request::post(path).form(&format!("{form}&{more}"));
+                let reply = gateway
+                    .send(&authorization.iter().fold(request, |request, value| request.header("Authorization", value)));
+                match status {
+                    200 => reply.assert_status(200),
+                    400 => reply.assert_oauth_error(400, "invalid_request"),
+                    _ => reply.assert_oauth_error(401, "invalid_client"),
+                };
+            }
+        },
+    );
+    for name in ["client_id", "client_secret", "client_assertion", "client%5Fsecret"] {
+        let request = Request::post(&format!("/v1/oauth2/token?{name}=x")).header("Authorization", &basic).form(GRANT);
+        gateway.send(&request).assert_oauth_error(400, "invalid_request");
+    }
+}
+
+#[test]
+fn a_parameter_that_is_too_long_is_an_invalid_request() {
+    let gateway = Gateway::start(|_| {});
+    let long = "a".repeat(5000);
+    for form in [
+        format!("grant_type={long}"),
+        format!("{GRANT}&scope={long}"),
+        format!("{GRANT}&scope=application.session&application_id={long}&workflow_id=w&redirect_url=https://a"),
+        format!("{GRANT}&scope=application.session&application_id=a&workflow_id=w&redirect_url=https://a/{long}"),
+        format!("{GRANT}&client_id={long}"),
+    ] {
+        ask(&gateway, gateway.owner(), &form).assert_oauth_error(400, "invalid_request");
+    }
+    // What is not understood is not judged (RFC 6749 section 3.2).
+    ask(&gateway, gateway.owner(), &format!("{GRANT}&unknown={long}")).assert_status(200);
+}
+
 #[test]
 fn credentials_that_cannot_be_read_are_refused() {
     let gateway = Gateway::start(|_| {});
@@ -287,7 +439,8 @@ fn another_method_is_405_with_allow() {
         ("HEAD", "/v1/oauth2/token", "POST"),
         ("PUT", "/oauth2/token", "POST"),
         ("DELETE", "/v1/oauth2/token", "POST"),
-        ("POST", "/oauth2/userinfo", "GET"),
+        ("PUT", "/oauth2/userinfo", "GET"),
+        ("DELETE", "/oauth2/userinfo", "POST"),
         ("DELETE", "/.well-known/jwks.json", "GET"),
     ] {
         let reply = gateway.send(&Request::new(method, path).header("Authorization", &gateway.owner().basic()));
