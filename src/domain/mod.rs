@@ -18,7 +18,7 @@ pub use clock::{Timestamp, wall_clock};
 pub use id::{ApplicationId, ClientId, CustomerId, HeaderText, HeaderTextError, KeyId, TokenId, WorkflowId};
 pub use network::{Network, NetworkError, TrustedPeers, UnixPeers};
 pub use principal::{IssuerId, KeyFingerprint, Principal, RequiredClaim};
-pub use random::random_bytes;
+pub use random::{random_bytes, random_name};
 pub use reason::{ALL_REASONS, Reason};
 pub use scope::{
     APPLICATION_SESSION, Binding, Catalogue, CatalogueError, ScopeDefinition, ScopeName, ScopeNameError, ScopeSet,

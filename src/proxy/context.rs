@@ -1,7 +1,7 @@
 use std::{
     sync::{
-        Arc, LazyLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicUsize, Ordering},
     },
     time::{Instant, SystemTime},
 };
@@ -12,7 +12,7 @@ use pingora::{Error, ErrorType::InternalError, Result, http::ResponseHeader, pro
 use super::{cors::Crossing, exchange::Exchange, mint::Minting, throttle::Standing};
 use crate::{
     cache::Lookup,
-    domain::{Principal, Timestamp, random_bytes, wall_clock},
+    domain::{Principal, Timestamp, random_name, wall_clock},
     policy::Route,
     telemetry::{Decision, Outcome, Subject},
 };
@@ -140,7 +140,7 @@ impl RequestContext {
 
 /// The name of one request.
 pub(super) enum RequestId {
-    /// 16 random hexadecimal digits of this process, and a count.
+    /// 128 random bits in hexadecimal: two of them do not tell how many requests came between, on this node or on others.
     Own([u8; 32]),
     /// What a trusted peer calls it.
     Given(HeaderValue),
@@ -148,11 +148,8 @@ pub(super) enum RequestId {
 
 impl RequestId {
     pub(super) fn fresh() -> Self {
-        static PROCESS: LazyLock<[u8; 8]> = LazyLock::new(random_bytes);
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         let mut digits = [0; 32];
-        for (place, byte) in PROCESS.iter().chain(&count).enumerate() {
+        for (place, byte) in random_name().into_iter().enumerate() {
             digits[2 * place] = HEX_DIGITS[usize::from(byte >> 4)];
             digits[2 * place + 1] = HEX_DIGITS[usize::from(byte & 15)];
         }
