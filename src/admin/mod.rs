@@ -1,6 +1,7 @@
 //! What operators ask: metrics, and whether the gateway lives and is ready.
 
 mod health;
+mod hosts;
 
 use std::sync::{
     Arc,
@@ -8,10 +9,12 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use pingora::{apps::http_app::ServeHttp, protocols::http::ServerSession};
+use serde_json::json;
 
 pub use health::{Access, StoreHealth, Turn};
+pub use hosts::AdminHosts;
 
 use crate::{
     cache::TokenCache,
@@ -22,6 +25,8 @@ use crate::{
 
 /// The admin listener's application.
 pub struct Admin {
+    /// By which names it may be asked.
+    pub hosts: Arc<AdminHosts>,
     /// What is shown.
     pub metrics: Arc<Metrics>,
     /// Whether requests are served.
@@ -46,6 +51,9 @@ pub struct Admin {
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let request = session.req_header();
+        if !self.hosts.allow(request.headers.get(header::HOST)) {
+            return without_body_for_head(&request.method, misdirected());
+        }
         let path = request.uri.path();
         let known = matches!(path, "/metrics" | "/livez" | "/readyz");
         if known && request.method != Method::GET && request.method != Method::HEAD {
@@ -59,7 +67,7 @@ impl ServeHttp for Admin {
             "/readyz" => self.readiness(),
             _ => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
         };
-        without_body_for_head(&session.req_header().method, reply)
+        without_body_for_head(&request.method, reply)
     }
 }
 
@@ -92,6 +100,20 @@ impl Admin {
     }
 }
 
+/// The reply to a request by a name that is not ours (RFC 9110 section 15.5.20). It is the same for every path: who may
+/// not ask learns nothing of what there is.
+fn misdirected() -> Response<Vec<u8>> {
+    let status = StatusCode::MISDIRECTED_REQUEST;
+    let problem = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or_default(),
+        "status": status.as_u16(),
+        "code": "host",
+        "detail": "the admin listener is not asked by this name; ask by its address, or list the name in `admin.hosts`",
+    });
+    reply(status, "application/problem+json", problem.to_string().into_bytes())
+}
+
 fn text(status: StatusCode, body: &str) -> Response<Vec<u8>> {
     reply(status, "text/plain; charset=utf-8", body.into())
 }
@@ -104,6 +126,10 @@ fn reply(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Response<Vec<
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // A page elsewhere may send a GET here and learns that it was answered, no more: nothing says that it may read the
+    // reply, and nothing is changed by one. It may not be made to read it as a script or an image either.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
     reply
 }
 
@@ -114,3 +140,5 @@ fn without_body_for_head(method: &Method, mut reply: Response<Vec<u8>>) -> Respo
     }
     reply
 }
+
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");

@@ -18,7 +18,13 @@ pub use store::{OpenStore, key_plan, machine};
 
 use listeners::Opened;
 
-use crate::{config::Config, store::StoreError, tls::TlsError, token::KeyError, trust::FetchError};
+use crate::{
+    config::{Config, SecretSource},
+    store::StoreError,
+    tls::TlsError,
+    token::KeyError,
+    trust::FetchError,
+};
 
 /// Why the gateway does not start, or a command cannot reach the store.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +54,9 @@ pub enum AppError {
         /// Why.
         problem: String,
     },
+    /// What the configuration says is kept elsewhere is not there. The text names no secret.
+    #[error("{}", .0.join("\n"))]
+    Secrets(Vec<String>),
     /// A server that is to be asked cannot be: its authorities are none.
     #[error("cannot ask other servers: {0}")]
     Outbound(#[from] FetchError),
@@ -61,6 +70,7 @@ pub enum AppError {
 
 /// Serves until SIGTERM or SIGINT. `announce` is called once requests are served.
 pub fn run(config: Config, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
+    check_secrets(&config)?;
     let store = OpenStore::open(&config)?;
     run_on(config, store, announce)
 }
@@ -84,4 +94,12 @@ pub fn run_on(config: Config, store: OpenStore, announce: impl FnOnce() + Send +
     store.follow(targets, from, secrets, orders);
     server.follow_keys()?;
     server.run(announce)
+}
+
+/// A secret that is missing is told before anything is made, opened or served, and all of them at once. A gateway that
+/// was to be guarded by it would go without.
+fn check_secrets(config: &Config) -> Result<(), AppError> {
+    let missing = |(name, source): (String, &SecretSource)| source.read().err().map(|error| format!("{name}: {error}"));
+    let missing: Vec<String> = config.secrets().filter_map(missing).collect();
+    if missing.is_empty() { Ok(()) } else { Err(AppError::Secrets(missing)) }
 }

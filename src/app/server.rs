@@ -26,7 +26,7 @@ use super::{
     trust::{follow_keys, trusted_issuers},
 };
 use crate::{
-    admin::{Admin, StoreHealth},
+    admin::{Admin, AdminHosts, StoreHealth},
     cache::{Bounds, TokenCache},
     config::{self, Config},
     domain::Catalogue,
@@ -50,6 +50,7 @@ const MAX_TRIES: usize = 4;
 /// The gateway, ready to listen.
 pub(super) struct Server {
     listeners: Opened,
+    admin_hosts: Arc<AdminHosts>,
     threads: usize,
     shares: Shares,
     gate: GateLimits,
@@ -91,7 +92,7 @@ impl Server {
         let plan = key_plan(&config);
         let Config {
             listen: _,
-            admin: _,
+            admin,
             issuer,
             trust,
             store: _,
@@ -136,7 +137,8 @@ impl Server {
         let head = HeadLimits { bytes: limits.headers, lines: limits.header_count };
         let gate = GateLimits { head, head_timeout: limits.header_timeout };
         let (ready, health) = (Arc::new(AtomicBool::new(false)), Arc::default());
-        Ok(Self { listeners, threads, shares, gate, gateway, ready, plan, health })
+        let admin_hosts = Arc::new(AdminHosts::new(admin.address.ip(), admin.hosts));
+        Ok(Self { listeners, admin_hosts, threads, shares, gate, gateway, ready, plan, health })
     }
 
     /// Other issuers' keys are had before the first listener opens, if they can be.
@@ -198,6 +200,7 @@ impl Server {
     /// What operators ask; `connections` counts those that clients have open.
     fn admin(&self, connections: &Arc<AtomicUsize>) -> Admin {
         Admin {
+            hosts: Arc::clone(&self.admin_hosts),
             metrics: Arc::clone(&self.gateway.metrics),
             ready: Arc::clone(&self.ready),
             store: Arc::clone(&self.health),

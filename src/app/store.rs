@@ -1,6 +1,6 @@
 //! Opening the store that a configuration names.
 
-use std::{env, fs, path::Path, sync::Arc, thread, time::Duration};
+use std::{path::Path, sync::Arc, thread, time::Duration};
 
 use tokio::{
     runtime::{Builder, Runtime},
@@ -105,13 +105,10 @@ async fn open(config: &Config) -> Result<Store, StoreError> {
 
 /// Reads an address with its password. Neither is told if it cannot be used.
 fn address(source: &SecretSource) -> Result<PostgresAddress, StoreError> {
-    let unusable = |what: &str, why: &str| StoreError::Unavailable(format!("its address in {what} {why}"));
-    let (what, text) = match source {
-        SecretSource::File(path) => (path.display().to_string(), fs::read_to_string(path).ok()),
-        SecretSource::Environment(name) => (format!("the environment variable {name}"), env::var(name).ok()),
-    };
-    let text = text.ok_or_else(|| unusable(&what, "cannot be read"))?;
-    PostgresAddress::parse(text.trim_end()).map_err(|error| unusable(&what, &error.to_string()))
+    let unusable = |why: String| StoreError::Unavailable(format!("its address: {why}"));
+    let secret = source.read().map_err(|error| unusable(error.to_string()))?;
+    let text = String::from_utf8(secret).map_err(|_| unusable("it is not UTF-8".to_owned()))?;
+    PostgresAddress::parse(text.trim_end()).map_err(|error| unusable(error.to_string()))
 }
 
 fn sealing(key: &StoreKey, database: Option<&Path>) -> Result<Sealing, StoreError> {

@@ -1,7 +1,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use super::SecretSource;
-use crate::tls;
+use crate::{domain::Host, tls};
 
 /// Where clients connect, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,8 @@ impl fmt::Display for ListenAddress {
 pub struct Admin {
     /// Its address; a loopback one unless `token` is set.
     pub address: SocketAddr,
+    /// The hosts it may be asked by, beside its own address and `localhost`.
+    pub hosts: Vec<Host>,
     /// What guards it beyond `/metrics`, `/livez` and `/readyz`.
     pub token: Option<SecretSource>,
     /// With TLS.

@@ -268,6 +268,22 @@ pub fn parse_with(text: &str, path: &Path, resolve: Resolve) -> Result<Config, P
 }
 
 impl Config {
+    /// Every secret that must be there when the gateway starts, each with the key that names it. The store's key is not
+    /// among them: it may be made.
+    pub fn secrets(&self) -> impl Iterator<Item = (String, &SecretSource)> {
+        let admin = self.admin.token.iter().map(|source| ("`admin.token`".to_owned(), source));
+        let store = match &self.store {
+            StoreLocation::PostgresAt(source) => Some(("`store`".to_owned(), source)),
+            StoreLocation::Sqlite(_) | StoreLocation::Postgres(_) | StoreLocation::Memory => None,
+        };
+        let trust = self.trust.iter().filter_map(|issuer| match &issuer.keys {
+            TrustedKeys::Shared(source, _) => Some((format!("the secret of {}", issuer.name), source)),
+            TrustedKeys::Asked(asked) => Some((format!("our secret at {}", issuer.name), &asked.client_secret)),
+            TrustedKeys::Fixed(_) | TrustedKeys::Followed(_) => None,
+        });
+        admin.chain(store).chain(trust)
+    }
+
     /// The upstream group that a route names.
     pub fn upstream(&self, id: UpstreamId) -> &Upstream {
         &self.upstreams[id.place()]

@@ -3,6 +3,7 @@
 mod argon2id;
 mod calendar;
 mod clock;
+mod host;
 mod id;
 mod network;
 mod principal;
@@ -15,6 +16,7 @@ mod text;
 pub use argon2id::{Argon2idCost, Argon2idError, Argon2idHash};
 pub use calendar::DateTime;
 pub use clock::{Timestamp, wall_clock};
+pub use host::{Host, HostError};
 pub use id::{ApplicationId, ClientId, CustomerId, HeaderText, HeaderTextError, KeyId, TokenId, WorkflowId};
 pub use network::{Network, NetworkError, TrustedPeers, UnixPeers};
 pub use principal::{IssuerId, KeyFingerprint, Principal, RequiredClaim};

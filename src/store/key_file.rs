@@ -14,7 +14,8 @@ use super::{
 impl KeyEncryptionKey {
     /// The key in the environment variable `name`.
     pub fn from_environment(name: &str) -> Result<Self, SealError> {
-        let text = env::var(name).map_err(|_| SealError::NoVariable(name.to_owned()))?;
+        let text = env::var(name).ok().filter(|text| !text.trim().is_empty());
+        let text = text.ok_or_else(|| SealError::NoVariable(name.to_owned()))?;
         Self::from_text(&text)
     }
 

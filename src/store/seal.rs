@@ -17,8 +17,8 @@ pub enum SealError {
     /// The file's text is not base64 of 32 bytes.
     #[error("{} does not hold a key-encryption key (one line: 32 bytes in base64 or hexadecimal, as `openssl rand -base64 32` prints)", .0.display())]
     NotAKeyFile(PathBuf),
-    /// The environment variable is missing or not UTF-8.
-    #[error("the environment variable {0}, which should hold the key-encryption key, is not set")]
+    /// The environment variable is missing, empty or not UTF-8.
+    #[error("the environment variable {0}, which should hold the key-encryption key, is not set, or empty")]
     NoVariable(String),
     /// Someone other than the owner may read the key file.
     #[error("{} holds the key-encryption key and others may use it (mode {mode:04o}): `chmod 600` it", path.display())]

@@ -1,10 +1,11 @@
 //! Section 10: metrics, health and the access log; nothing of it on the public listener, and no secret in any of it.
 
-use serde_json::Value;
+use std::fs;
 
 use scopegate::domain::is_unprintable;
+use serde_json::Value;
 
-use crate::harness::{APP, CUSTOMER, Gateway, Request, await_that, percent_encode_all};
+use crate::harness::{APP, CUSTOMER, Connection, Gateway, Request, await_that, each_row, percent_encode_all};
 
 #[test]
 fn every_metric_of_the_contract_that_applies_is_described() {
@@ -101,6 +102,169 @@ fn health_is_told_without_a_token() {
     assert!(metrics.header("content-type").unwrap().starts_with("text/plain"));
     gateway.admin("/nope").assert_status(404);
     assert!(matches!(gateway.admin("/admin/v1/clients").status, 401 | 404));
+}
+
+/// Everything the admin listener has, and something it has not.
+const ADMIN_PATHS: [&str; 5] = ["/metrics", "/livez", "/readyz", "/admin/v1/clients", "/"];
+
+/// The statuses of every path, asked by this host.
+fn asked_by(gateway: &Gateway, host: &str) -> Vec<u16> {
+    let mut connection = Connection::open(gateway.admin);
+    ADMIN_PATHS.map(|path| connection.exchange(&Request::get(path).host(host)).status).into()
+}
+
+const ANSWERED: [u16; 5] = [200, 200, 200, 404, 404];
+
+#[test]
+fn the_admin_listener_is_asked_by_its_address_or_a_name_that_is_listed() {
+    let gateway = Gateway::start(|config| config.admin = ", hosts: [metrics.internal, 10.96.0.5]".to_owned());
+    let port = gateway.admin.port();
+    let rows: Vec<(String, bool)> = [
+        ("127.0.0.1", true),
+        ("localhost", true),
+        ("LOCALHOST.", true),
+        ("[::1]", true),
+        ("[::ffff:127.0.0.1]", true),
+        ("metrics.internal", true),
+        ("Metrics.Internal.", true),
+        ("10.96.0.5", true),
+        // What a page elsewhere may point at this address (DNS rebinding).
+        ("evil.example", false),
+        ("metrics.internal.evil.example", false),
+        ("evil-metrics.internal", false),
+        ("localhost.evil.example", false),
+        ("127.0.0.1.evil.example", false),
+        ("a.localhost", false),
+        ("127.1", false),
+        ("2130706433", false),
+        ("0x7f000001", false),
+        ("10.96.0.6", false),
+    ]
+    .iter()
+    .flat_map(|(host, allowed)| [((*host).to_owned(), *allowed), (format!("{host}:{port}"), *allowed)])
+    .collect();
+    each_row(
+        &rows,
+        |row| row.0.clone(),
+        |(host, allowed)| {
+            let expected = if *allowed { ANSWERED } else { [421; 5] };
+            assert_eq!(asked_by(&gateway, host), expected, "{host}");
+        },
+    );
+    let refused = Connection::open(gateway.admin).exchange(&Request::get("/metrics").host("evil.example"));
+    refused.assert_problem_without_id(421);
+    assert!(refused.text().contains("`admin.hosts`"), "{}", refused.summary());
+    assert!(!refused.text().contains("scopegate_"), "{}", refused.summary());
+    assert_eq!(gateway.log().matches("is not listed in `admin.hosts`").count(), 1, "told once: {}", gateway.log());
+}
+
+#[test]
+fn an_admin_listener_on_all_addresses_is_asked_by_any_of_them_and_by_no_other_name() {
+    let mut gateway = Gateway::start(|config| {
+        config.admin = ", token: env:ADMIN_TOKEN, hosts: [scopegate]".to_owned();
+        config.environment.push(("ADMIN_TOKEN".to_owned(), "an admin token of these tests".to_owned()));
+    });
+    let file = fs::read_to_string(gateway.file()).unwrap();
+    let everywhere = format!("0.0.0.0:{}", gateway.admin.port());
+    fs::write(gateway.file(), file.replace(&gateway.admin.to_string(), &everywhere)).unwrap();
+    gateway.restart();
+    // A pod's, a service's, a node's: the kubelet and Prometheus ask by the address that they have found.
+    for host in ["127.0.0.1", "10.1.2.3:9090", "[fd00::7]:9090", "203.0.113.9", "localhost:9090", "scopegate:9090"] {
+        assert_eq!(asked_by(&gateway, host), ANSWERED, "{host}");
+    }
+    for host in ["evil.example", "scopegate.evil.example:9090", "10.1.2.3.evil.example"] {
+        assert_eq!(asked_by(&gateway, host), [421; 5], "{host}");
+    }
+}
+
+#[test]
+fn pages_of_other_origins_may_not_read_what_operators_ask() {
+    let gateway = Gateway::start(|_| {});
+    for path in ADMIN_PATHS {
+        for origin in ["https://evil.example", "null"] {
+            let reply = Connection::open(gateway.admin).exchange(&Request::get(path).header("Origin", origin));
+            let cors: Vec<_> =
+                reply.headers.iter().filter(|(name, _)| name.to_lowercase().contains("-allow-")).collect();
+            assert!(cors.is_empty(), "{path}: {cors:?}");
+            assert_eq!(reply.header("x-content-type-options"), Some("nosniff"), "{path}");
+            assert_eq!(reply.header("cross-origin-resource-policy"), Some("same-origin"), "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_secret_that_is_not_there_is_told_at_start_and_nothing_is_served() {
+    let mut gateway = Gateway::start(|config| {
+        config.environment.push(("BLANK".to_owned(), " ".to_owned()));
+        config.environment.push(("EMPTY".to_owned(), String::new()));
+    });
+    fs::write(gateway.folder().join("empty"), "\n").unwrap();
+    let good = fs::read_to_string(gateway.file()).unwrap();
+    let admin = |token: &str| (String::new(), format!("admin: {{address: \"{}\", token: {token}}}", gateway.admin));
+    let trust = |entry: &str| (format!("trust: [{entry}]\n"), String::new());
+    let shared = |secret: &str| trust(&format!("{{issuer: https://a, secret: {secret}, algorithms: [HS256]}}"));
+    let asked = |secret: &str| {
+        trust(&format!(
+            "{{issuer: https://a, introspection: {{url: https://a/i, client_id: c, client_secret: {secret}}}}}"
+        ))
+    };
+    let rows = [
+        (admin("env:UNSET"), "`admin.token`: the environment variable `UNSET` is not set"),
+        (admin("env:EMPTY"), "`admin.token`: the environment variable `EMPTY` is empty"),
+        (admin("env:BLANK"), "`admin.token`: the environment variable `BLANK` is empty"),
+        (admin("file:empty"), "empty` is empty"),
+        (admin("file:absent"), "absent` cannot be read"),
+        (shared("env:UNSET"), "the secret of https://a: the environment variable `UNSET` is not set"),
+        (shared("env:EMPTY"), "the secret of https://a: the environment variable `EMPTY` is empty"),
+        (asked("env:UNSET"), "our secret at https://a: the environment variable `UNSET` is not set"),
+        (asked("file:empty"), "empty` is empty"),
+    ];
+    for ((more, admin), expected) in rows {
+        let changed =
+            good.lines().map(|line| if line.starts_with("admin:") && !admin.is_empty() { &*admin } else { line });
+        fs::write(gateway.file(), changed.collect::<Vec<_>>().join("\n") + "\n" + &more).unwrap();
+        let log = gateway.restart_refused();
+        assert!(log.contains(expected), "{expected:?} is not in\n{log}");
+    }
+    // All of them at once, and before a store is made.
+    let elsewhere = good.replace("store: sqlite:gateway.db", "store: sqlite:never-made.db");
+    fs::write(
+        gateway.file(),
+        elsewhere + &shared("env:ONE").0.replace("}]", "}, {issuer: https://b, secret: env:TWO, algorithms: [HS256]}]"),
+    )
+    .unwrap();
+    let log = gateway.restart_refused();
+    assert!(log.contains("`ONE` is not set") && log.contains("`TWO` is not set"), "{log}");
+    assert!(!gateway.folder().join("never-made.db").exists());
+    for (store, key, expected) in [
+        ("store: env:UNSET", "store_key: file:gateway.key", "`store`: the environment variable `UNSET` is not set"),
+        ("store: sqlite:gateway.db", "store_key: env:UNSET", "UNSET"),
+        ("store: sqlite:gateway.db", "store_key: env:EMPTY", "EMPTY"),
+        ("store: sqlite:gateway.db", "store_key: file:empty", "empty"),
+    ] {
+        let changed = good.replace("store: sqlite:gateway.db", store).replace("store_key: file:gateway.key", key);
+        fs::write(gateway.file(), changed).unwrap();
+        let log = gateway.restart_refused();
+        assert!(log.contains(expected), "{expected:?} is not in\n{log}");
+    }
+}
+
+#[test]
+fn request_ids_do_not_tell_how_many_requests_came_between() {
+    let gateway = Gateway::start(|_| {});
+    let mut connection = gateway.connect();
+    let ids: Vec<u128> = (0..64)
+        .map(|_| {
+            let id = connection.exchange(&Request::get("/nope")).json()["request_id"].as_str().unwrap().to_owned();
+            assert!(id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{id}");
+            u128::from_str_radix(&id, 16).unwrap()
+        })
+        .collect();
+    // Of each bit half the neighbours differ, give or take six standard deviations.
+    for bit in 0..128 {
+        let changes = ids.windows(2).filter(|pair| (pair[0] ^ pair[1]) >> bit & 1 == 1).count();
+        assert!((8..=55).contains(&changes), "bit {bit} differs in {changes} of 63 pairs: {ids:x?}");
+    }
 }
 
 #[test]

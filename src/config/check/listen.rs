@@ -11,7 +11,7 @@ use crate::{
         problem::{Place, Problems, show},
         raw,
     },
-    domain::TrustedPeers,
+    domain::{Host, TrustedPeers},
 };
 
 /// Both kinds of listeners.
@@ -48,7 +48,8 @@ pub(super) fn check(
     problems: &mut Problems,
 ) -> Listeners {
     let public = public(listen, trusted, surroundings, problems);
-    let raw::Admin { address, token, tls } = admin.or_empty();
+    let raw::Admin { address, hosts, token, tls } = admin.or_empty();
+    let hosts = admin_hosts(hosts, problems);
     let tls = tls::check(tls, surroundings, problems);
     let has_token = !token.is_absent();
     let token = token.given().and_then(|token| store::secret("admin token", &token, surroundings, problems));
@@ -62,7 +63,26 @@ pub(super) fn check(
         problems.push(place, format!("`listen` and `admin` both take {}", show(&other.address.to_string())));
     }
     let public = public.into_iter().map(|(_, listener)| listener).collect();
-    Listeners { public, admin: Admin { address, token, tls } }
+    Listeners { public, admin: Admin { address, hosts, token, tls } }
+}
+
+/// Names are compared without their port: it is mapped on the way as often as not.
+fn admin_hosts(written: Written<Vec<At<String>>>, problems: &mut Problems) -> Vec<Host> {
+    let mut hosts = Vec::new();
+    for At { place, value } in written.given().map(|at| at.value).unwrap_or_default() {
+        match Host::parse(&value) {
+            Ok(host) if hosts.contains(&host) => problems.push(place, format!("{} is listed twice", show(&value))),
+            Ok(host) => hosts.push(host),
+            Err(error) => problems.push(
+                place,
+                format!(
+                    "{} {error}; write it alone, as `metrics.example.com`, without scheme, port and `*`",
+                    show(&value)
+                ),
+            ),
+        }
+    }
+    hosts
 }
 
 fn public(

@@ -1,5 +1,5 @@
 use crate::config::{
-    cursor::{At, Written, section, some, text, truth},
+    cursor::{At, Written, section, some, some_texts, text, truth},
     problem::Problems,
     yaml::Node,
 };
@@ -35,6 +35,7 @@ pub struct Pair {
 #[derive(Debug, Default)]
 pub struct Admin {
     pub address: Written<String>,
+    pub hosts: Written<Vec<At<String>>>,
     pub token: Written<String>,
     pub tls: Written<ListenTls>,
 }
@@ -76,6 +77,7 @@ impl Admin {
     pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         section(node, problems, |fields| Self {
             address: fields.optional("address", text),
+            hosts: fields.optional("hosts", some_texts),
             token: fields.optional("token", text),
             tls: fields.optional("tls", ListenTls::read),
         })

@@ -62,6 +62,17 @@ listen:
             &["3:39: the admin token is a secret: write `file:PATH` or `env:NAME`, never the secret itself"],
         ),
         (
+            "$U\n$R\nadmin: {hosts: [a.example, 'http://b.example/', '*.example', 'c.example:9090', '127.1', '::1', A.Example.]}",
+            &[
+                "3:28: `http://b.example/` is neither a host name nor an IP address; write it alone, as `metrics.example.com`, without scheme, port and `*`",
+                "3:49: `*.example` is neither a host name nor an IP address; write it alone, as `metrics.example.com`, without scheme, port and `*`",
+                "3:62: `c.example:9090` is neither a host name nor an IP address; write it alone, as `metrics.example.com`, without scheme, port and `*`",
+                "3:80: `127.1` is neither a host name nor an IP address; write it alone, as `metrics.example.com`, without scheme, port and `*`",
+                "3:96: `A.Example.` is listed twice",
+            ],
+        ),
+        ("$U\n$R\nadmin: {hosts: []}", &["3:16: expected at least one entry"]),
+        (
             "$U\n$R\nadmin: {address: 127.0.0.1:8080, token: [hunter2]}",
             &["3:18: `listen` and `admin` both take `127.0.0.1:8080`", "3:41: expected text, found a list"],
         ),

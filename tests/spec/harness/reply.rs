@@ -118,6 +118,14 @@ impl Reply {
         }
     }
 
+    /// The body is problem+json of an endpoint that names no requests.
+    #[track_caller]
+    pub fn assert_problem_without_id(&self, status: u16) {
+        assert_eq!(self.status, status, "{}", self.summary());
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.summary());
+        assert_eq!(self.json()["status"], status, "{}", self.summary());
+    }
+
     /// The challenge is a Bearer one (RFC 6750 section 3) and names this error.
     #[track_caller]
     pub fn assert_challenge(&self, error: &str) {
