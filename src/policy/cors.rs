@@ -50,7 +50,9 @@ pub struct OriginPattern {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OriginError {
     /// Not as a browser writes one, so it would never be met.
-    #[error("is not an origin as browsers write it, such as `https://app.example.com` or `http://localhost:3000`")]
+    #[error(
+        "is not an origin as browsers write it, such as `https://app.example.com`, `http://localhost:3000` or `capacitor://localhost`"
+    )]
     Form,
     /// What every sandboxed page is called.
     #[error("is what every sandboxed page is called, whoever wrote it")]
@@ -115,11 +117,39 @@ impl OriginPattern {
     }
 }
 
-/// Whether `text` is the one spelling of a web page's origin (RFC 6454 section 6.2): nothing after host and port, the
-/// host in lower case, no port that goes without saying.
+/// Whether `text` is the one spelling of a page's origin (RFC 6454 section 6.2): nothing after host and port, all in lower
+/// case, no port that goes without saying.
 fn is_origin(text: &str) -> bool {
-    let Ok(url) = url::Url::parse(text) else { return false };
-    matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+    match text.split_once("://") {
+        Some(("http" | "https", _)) => {
+            url::Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == text)
+        }
+        Some((scheme, host)) => is_app_scheme(scheme) && is_app_host(host),
+        None => false,
+    }
+}
+
+/// Whether a scheme may be one that an app or an extension serves its pages by, such as `capacitor`. No page comes by those
+/// that browsers know beside the web's, or its origin is `null`.
+fn is_app_scheme(scheme: &str) -> bool {
+    const NOBODYS: [&str; 10] =
+        ["about", "blob", "data", "file", "filesystem", "ftp", "javascript", "view-source", "ws", "wss"];
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.');
+    scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme.bytes().all(plain)
+        && !NOBODYS.contains(&scheme)
+}
+
+/// Whether a text is a host as apps call theirs, and perhaps a port.
+fn is_app_host(text: &str) -> bool {
+    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+    let plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    let is_port = |port: &str| {
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0');
+        digits && port.parse::<u16>().is_ok()
+    };
+    !host.is_empty() && host.bytes().all(plain) && port.is_none_or(is_port)
 }
 
 #[cfg(test)]
@@ -149,13 +179,19 @@ mod tests {
 
     #[test]
     fn only_listed_origins_are_allowed() {
-        let cors = cors(&["https://app.example.com", "https://*.pages.example", "http://localhost:3000"]);
+        let cors = cors(&[
+            "https://app.example.com",
+            "https://*.pages.example",
+            "http://localhost:3000",
+            "capacitor://localhost",
+        ]);
         for good in [
             "https://app.example.com",
             "https://one.pages.example",
             "https://a-b_1.pages.example",
             "https://xn--bcher-kva.pages.example",
             "http://localhost:3000",
+            "capacitor://localhost",
         ] {
             assert_eq!(allowed(&cors, &[good]).as_deref(), Some(good), "{good}");
         }
@@ -190,6 +226,14 @@ mod tests {
             "http://localhost",
             "http://localhost:3001",
             "https://localhost:3000",
+            "http://localhost:3000/",
+            "https://localhost",
+            "Capacitor://localhost",
+            "capacitor://localhost/",
+            "capacitor://localhost:80",
+            "capacitor://localhost.evil",
+            "capacitor://evil",
+            "xcapacitor://localhost",
         ] {
             assert_eq!(allowed(&cors, &[bad]), None, "{bad}");
         }
@@ -215,6 +259,17 @@ mod tests {
             "https://*.a.b",
             "http://*.localhost:3000",
             "https://*.a.b:8443",
+            "capacitor://localhost",
+            "ionic://localhost",
+            "tauri://localhost",
+            "https://tauri.localhost",
+            "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+            "moz-extension://2c127fa4-62c7-7e4f-90e5-472b45eecfdc",
+            "vscode-webview://0a1b2c",
+            "app://-",
+            "app://obsidian.md",
+            "com.example.app://localhost:8080",
+            "capacitor://*.example.com",
         ] {
             assert!(OriginPattern::parse(good).is_ok(), "{good}");
         }
@@ -224,6 +279,29 @@ mod tests {
             ("https://*.com:8443", OriginError::ManyOwners),
             ("", OriginError::Form),
             ("a.example", OriginError::Form),
+            ("capacitor://localhost/", OriginError::Form),
+            ("capacitor://localhost/x", OriginError::Form),
+            ("capacitor://localhost?x", OriginError::Form),
+            ("capacitor://localhost#x", OriginError::Form),
+            ("capacitor://Localhost", OriginError::Form),
+            ("Capacitor://localhost", OriginError::Form),
+            ("capacitor://", OriginError::Form),
+            ("capacitor:localhost", OriginError::Form),
+            ("capacitor:/localhost", OriginError::Form),
+            ("capacitor://u@localhost", OriginError::Form),
+            ("capacitor://localhost:", OriginError::Form),
+            ("capacitor://localhost:080", OriginError::Form),
+            ("capacitor://localhost:65536", OriginError::Form),
+            ("capacitor://local host", OriginError::Form),
+            ("capacitor://b\u{fc}cher", OriginError::Form),
+            ("1app://x", OriginError::Form),
+            ("://x", OriginError::Form),
+            ("chrome-extension://*", OriginError::Form),
+            ("app://*.com", OriginError::ManyOwners),
+            ("file://", OriginError::Form),
+            ("file://x", OriginError::Form),
+            ("wss://a.example", OriginError::Form),
+            ("blob://a.example", OriginError::Form),
             ("https://a.example/", OriginError::Form),
             ("https://a.example/x", OriginError::Form),
             ("https://A.example", OriginError::Form),

@@ -285,3 +285,29 @@ fn an_interim_reply_says_nothing_to_pages() {
     assert_eq!((said(&last).len(), last.status), (2, 200));
     assert!(reply.status == 200 || said(&reply).is_empty());
 }
+
+#[test]
+fn pages_of_apps_and_extensions_have_origins_too() {
+    let origins = [
+        "capacitor://localhost",
+        "tauri://localhost",
+        "app://-",
+        "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+    ];
+    let gateway = Gateway::start(|config| {
+        config.route(&format!(
+            "{{match: POST /v1/notes, scope: application, cors: {{origins: [\"{}\"]}}}}",
+            origins.join("\", \"")
+        ));
+    });
+    for origin in origins {
+        let reply = gateway.send(&preflight("/v1/notes", origin, "POST"));
+        reply.assert_status(204);
+        assert_readable(&reply, origin);
+    }
+    for origin in
+        ["capacitor://Localhost", "capacitor://localhost/", "capacitor://evil", "tauri://localhost:80", "app://"]
+    {
+        assert_eq!(said(&gateway.send(&preflight("/v1/notes", origin, "POST"))), [], "{origin}");
+    }
+}
