@@ -1,4 +1,7 @@
-use std::{net::IpAddr, str::FromStr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    str::FromStr,
+};
 
 /// A range of IP addresses (RFC 4632, RFC 4291 section 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,19 +19,23 @@ pub enum NetworkError {
     /// Bits behind the prefix are set: it may be meant as one address.
     #[error("has bits set behind its prefix")]
     HostBits,
+    /// Nobody connects from there.
+    #[error("holds no address that anybody connects from; `0.0.0.0/0` and `::/0` hold all")]
+    Nobody,
 }
 
 impl FromStr for Network {
     type Err = NetworkError;
 
-    /// `ADDRESS` or `ADDRESS/LENGTH`.
+    /// `ADDRESS` or `ADDRESS/LENGTH`. IPv4 in IPv6 clothes (RFC 4291 section 2.5.5.2) is taken out of them, as addresses
+    /// are before they are compared.
     fn from_str(text: &str) -> Result<Self, NetworkError> {
         let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
         let first: IpAddr = address.parse().map_err(|_| NetworkError::Form)?;
         let most = width(first);
         let prefix = match length {
             None => most,
-            Some(length) if length.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(length) if is_number(length) => {
                 length.parse().ok().filter(|length| *length <= most).ok_or(NetworkError::Form)?
             }
             Some(_) => return Err(NetworkError::Form),
@@ -36,11 +43,28 @@ impl FromStr for Network {
         if bits(first) & !mask(prefix, most) != 0 {
             return Err(NetworkError::HostBits);
         }
-        Ok(Self { first, prefix })
+        let network = match (first.to_canonical(), prefix.checked_sub(MAPPED)) {
+            (IpAddr::V4(inner), Some(prefix)) if first.is_ipv6() => Self { first: inner.into(), prefix },
+            _ => Self { first, prefix },
+        };
+        if network.is_nobodys() { Err(NetworkError::Nobody) } else { Ok(network) }
     }
 }
 
+/// Decimal digits without a leading zero, which some read as octal.
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'))
+}
+
 impl Network {
+    /// Whether it is the unspecified or the broadcast address, or of groups that packets go to.
+    fn is_nobodys(&self) -> bool {
+        let one = self.prefix == width(self.first);
+        let broadcast = self.first == IpAddr::V4(Ipv4Addr::BROADCAST);
+        let groups = if self.first.is_ipv4() { 4 } else { 8 };
+        one && (self.first.is_unspecified() || broadcast) || self.first.is_multicast() && self.prefix >= groups
+    }
+
     /// Whether `address` is in it. An IPv4 address may come in IPv6 clothes (RFC 4291 section 2.5.5.2).
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -48,6 +72,9 @@ impl Network {
         most == width(address) && (bits(address) ^ bits(self.first)) & mask(self.prefix, most) == 0
     }
 }
+
+/// The bits of an IPv6 address before the IPv4 address in it.
+const MAPPED: u8 = 96;
 
 const fn width(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
@@ -117,6 +144,14 @@ mod tests {
             ("0.0.0.0/0", "255.255.255.255", "::1"),
             ("2001:db8::/32", "2001:db8:ffff::1", "2001:db9::"),
             ("::1", "::1", "::2"),
+            ("::ffff:10.0.0.0/104", "10.255.255.255", "11.0.0.0"),
+            ("::ffff:10.0.0.0/104", "::ffff:10.1.2.3", "::a00:1"),
+            ("::ffff:a00:0/104", "10.1.2.3", "11.0.0.0"),
+            ("::ffff:192.0.2.7", "192.0.2.7", "192.0.2.6"),
+            ("::ffff:192.0.2.7/128", "192.0.2.7", "192.0.2.6"),
+            ("::ffff:0:0/96", "192.0.2.7", "::1"),
+            ("64:ff9b::/96", "64:ff9b::192.0.2.7", "192.0.2.7"),
+            ("fe80::/10", "fe80::1", "fec0::1"),
             ("::/0", "::1", "127.0.0.1"),
         ] {
             let parsed: Network = network.parse().unwrap();
@@ -127,12 +162,44 @@ mod tests {
 
     #[test]
     fn what_is_no_network_is_refused() {
-        for text in ["", "10", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "::/129", "a/8", "10.0.0.0/8/8", "1.2.3.4:5"]
-        {
+        for text in [
+            "",
+            "10",
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "10.0.0.0/+8",
+            "10.0.0.0/08",
+            "10.0.0.0/255.0.0.0",
+            "10.0.0.0-10.0.0.9",
+            "010.0.0.0/8",
+            "10.0.0.0/8 ",
+            "::/129",
+            "[::1]",
+            "[::1]/128",
+            "fe80::1%eth0",
+            "fe80::%1/64",
+            "a/8",
+            "localhost",
+            "10.0.0.0/8/8",
+            "1.2.3.4:5",
+        ] {
             assert_eq!(text.parse::<Network>(), Err(NetworkError::Form), "{text}");
         }
-        for text in ["10.0.0.1/8", "192.0.2.7/31", "2001:db8::1/32"] {
+        for text in ["10.0.0.1/8", "192.0.2.7/31", "2001:db8::1/32", "::ffff:10.0.0.1/104", "::ffff:0:0/95"] {
             assert_eq!(text.parse::<Network>(), Err(NetworkError::HostBits), "{text}");
+        }
+        for text in [
+            "0.0.0.0",
+            "0.0.0.0/32",
+            "::",
+            "::ffff:0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.0/4",
+            "239.1.2.3",
+            "ff02::1",
+            "ff00::/8",
+        ] {
+            assert_eq!(text.parse::<Network>(), Err(NetworkError::Nobody), "{text}");
         }
     }
 

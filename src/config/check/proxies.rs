@@ -17,7 +17,9 @@ pub(super) fn check(written: Written<Vec<At<String>>>, problems: &mut Problems) 
         let shown = show(&value);
         match value.parse::<Network>() {
             Ok(network) => trusted.networks.push(network),
-            Err(error @ NetworkError::HostBits) => problems.push(place, format!("{shown} {error}")),
+            Err(error @ (NetworkError::HostBits | NetworkError::Nobody)) => {
+                problems.push(place, format!("{shown} {error}"))
+            }
             Err(NetworkError::Form) => {
                 problems.push(place, format!("{shown} is not a network such as `10.0.0.0/8`, an address, or `unix`"));
             }
