@@ -28,8 +28,8 @@ pub use problem::{Place, Problem, Problems};
 pub use secret::{SecretSource, UnreadableSecret};
 pub use units::duration_of;
 pub use upstream::{
-    Balance, Eject, Health, HealthCheck, Protocol, ServerAddress, ServerProof, Timeouts, Upstream, UpstreamServer,
-    UpstreamTls, usable_addresses,
+    Balance, Eject, Health, HealthCheck, HostHeader, Protocol, ServerAddress, ServerProof, Timeouts, Upstream,
+    UpstreamServer, UpstreamTls, usable_addresses,
 };
 
 use crate::{

@@ -1,5 +1,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use http::HeaderValue;
+
 use crate::tls::{ClientCredentials, ClientFiles};
 
 /// A named group of servers.
@@ -27,6 +29,8 @@ pub struct Upstream {
     pub idle_connections: Option<usize>,
     /// What is spoken with the servers.
     pub protocol: Protocol,
+    /// What the servers are called in `Host` and `:authority`.
+    pub host: HostHeader,
     /// How the servers prove who they are, and we who we are; `None`: plain text.
     pub tls: Option<UpstreamTls>,
 }
@@ -42,6 +46,9 @@ pub struct UpstreamServer {
     pub weight: u16,
     /// The name that its certificate must be for; empty without TLS.
     pub tls_name: String,
+    /// What it is called in `Host`: that name, or where it is; with the port if it is not the usual one. `None` for a Unix
+    /// socket that has no name.
+    pub host: Option<HeaderValue>,
 }
 
 /// Where a server is.
@@ -131,6 +138,17 @@ pub enum Protocol {
     H2,
     /// HTTP/2 in plain text, without negotiation.
     H2c,
+}
+
+/// What servers are called in `Host` and `:authority`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostHeader {
+    /// What the client called us.
+    Client,
+    /// Each by its own name.
+    Server,
+    /// All of them this.
+    Named(HeaderValue),
 }
 
 /// TLS towards the servers of a group.

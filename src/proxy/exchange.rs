@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use h2::Reason;
-use http::HeaderValue;
+use http::{HeaderValue, header};
 use pingora::{
     Error, ErrorSource,
     ErrorType::{
@@ -11,7 +11,7 @@ use pingora::{
         WriteError,
     },
     Result,
-    http::ResponseHeader,
+    http::{RequestHeader, ResponseHeader},
     proxy::Session,
     upstreams::peer::HttpPeer,
 };
@@ -137,6 +137,13 @@ impl Gateway {
         exchange.lease = Some(lease);
         self.watch(session, ctx)?;
         Ok(peer)
+    }
+
+    /// Calls the server what its group says, where that is not what the client calls us.
+    pub(super) fn name_server(&self, upstream: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
+        let group = ctx.progress.admitted()?.route.upstream;
+        let host = ctx.exchange.lease.as_ref().and_then(|lease| self.upstreams.host(group, lease));
+        host.map_or(Ok(()), |host| upstream.insert_header(header::HOST, host))
     }
 
     /// Notes that a server took no connection. True if the request is to be offered to another one: nothing was sent

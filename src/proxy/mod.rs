@@ -158,6 +158,7 @@ impl ProxyHttp for Gateway {
         headers::prepare(session, upstream, ctx.progress.admitted()?, &ctx.id)?;
         ctx.minting.as_mut().map_or(Ok(()), |minting| minting.begin_try(upstream))
     }
+        self.name_server(upstream, ctx)?;
 
     async fn upstream_response_filter(
         &self,

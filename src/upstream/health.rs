@@ -1,5 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
+use http::HeaderValue;
 use pingora::{
     Result,
     connectors::{ConnectorOptions, TransportConnector, http::Connector},
@@ -16,7 +17,7 @@ use super::{
     Upstreams,
     server::{Endpoint, Found, Rounds},
 };
-use crate::config::{Health, HealthCheck, Protocol, Upstream};
+use crate::config::{Health, HealthCheck, HostHeader, Protocol, Upstream};
 
 /// Asks servers of one group whether they are well, by connections of its own.
 pub(super) struct Checker {
@@ -45,7 +46,7 @@ impl Checker {
     }
 
     /// `host` is what the server is called.
-    async fn ask(&self, mut peer: HttpPeer, host: &str) -> Found {
+    async fn ask(&self, mut peer: HttpPeer, host: &HeaderValue) -> Found {
         // A connection that is shared would outlive the check.
         peer.options.max_h2_streams = 1;
         let well = async {
@@ -61,7 +62,13 @@ impl Checker {
 }
 
 /// What `GET path` is answered with.
-async fn status(connector: &Connector, protocol: Protocol, peer: &HttpPeer, host: &str, path: &str) -> Result<u16> {
+async fn status(
+    connector: &Connector,
+    protocol: Protocol,
+    peer: &HttpPeer,
+    host: &HeaderValue,
+    path: &str,
+) -> Result<u16> {
     let (mut session, _) = connector.get_http_session(peer).await?;
     let mut request = RequestHeader::build("GET", path.as_bytes(), Some(3))?;
     request.insert_header("User-Agent", "scopegate")?;
@@ -69,7 +76,7 @@ async fn status(connector: &Connector, protocol: Protocol, peer: &HttpPeer, host
         Protocol::Http1 => request.insert_header("Host", host)?,
         Protocol::H2 | Protocol::H2c => {
             let scheme = if protocol == Protocol::H2 { "https" } else { "http" };
-            let uri = http::Uri::builder().scheme(scheme).authority(host).path_and_query(path).build();
+            let uri = http::Uri::builder().scheme(scheme).authority(host.as_bytes()).path_and_query(path).build();
             request.set_uri(uri.map_err(|_| pingora::Error::new(pingora::ErrorType::InvalidHTTPHeader))?);
         }
     }
@@ -85,6 +92,16 @@ async fn status(connector: &Connector, protocol: Protocol, peer: &HttpPeer, host
             }
         }
     }
+}
+
+/// What a server is called in a check. No client is asked for it, so that it is called what its certificate is for; a
+/// socket has no name.
+fn host(plan: &Upstream, server: usize) -> HeaderValue {
+    let name = match &plan.host {
+        HostHeader::Named(name) => Some(name),
+        HostHeader::Client | HostHeader::Server => plan.servers[server].host.as_ref(),
+    };
+    name.cloned().unwrap_or(HeaderValue::from_static("localhost"))
 }
 
 async fn close(mut session: HttpSession) {
@@ -104,9 +121,7 @@ impl Upstreams {
             let mut checks = JoinSet::new();
             for endpoint in group.endpoints() {
                 let checker = Arc::clone(&checker);
-                let server = Arc::clone(&group.plan.servers[endpoint.server].text);
-                // A socket has no name.
-                let host = if server.starts_with("unix:") { "localhost".into() } else { server };
+                let host = host(&group.plan, endpoint.server);
                 let peer = group.peer(&endpoint);
                 checks.spawn(async move { (checker.ask(peer, &host).await, endpoint) });
             }

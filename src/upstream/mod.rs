@@ -24,11 +24,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::HeaderValue;
 use pingora::upstreams::peer::HttpPeer;
 
 pub use keeper::Keeper;
 
-use crate::{config::Upstream, policy::UpstreamId, tls::Renewable};
+use crate::{
+    config::{HostHeader, Upstream},
+    policy::UpstreamId,
+    tls::Renewable,
+};
 use group::Group;
 use in_turn::ConnectInTurn;
 use server::Endpoint;
@@ -120,6 +125,16 @@ impl Upstreams {
             peer.options.idle_timeout = Some(Duration::ZERO);
         }
         peer
+    }
+
+    /// What the server is to be called in `Host` and `:authority`; `None`: what the client called us.
+    pub fn host(&self, group: UpstreamId, lease: &Lease) -> Option<&HeaderValue> {
+        let group = &self.groups[group.place()];
+        match &group.plan.host {
+            HostHeader::Client => None,
+            HostHeader::Server => group.plan.servers[group.endpoint_of(lease).server].host.as_ref(),
+            HostHeader::Named(name) => Some(name),
+        }
     }
 
     /// What TLS with the servers of each group goes by, if it is spoken with them.

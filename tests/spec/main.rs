@@ -39,6 +39,7 @@
 //! | [`upstreams`] | 6, 10, 11: which server gets a request, health, ejection, limits |
 //! | [`upstream_faults`] | 6, 12: servers that are slow, rude or break off |
 //! | [`upstream_gone`] | 6, 12: servers that nobody reaches, and their return |
+//! | [`upstream_host`] | 5: what the servers behind the gateway are called |
 //! | [`upstream_tls`] | 6, 11: servers that prove who they are, and HTTP/2 |
 //! | [`streams`] | 4, 11: exchanges that last, and connections that become a WebSocket |
 //! | [`cors`] | 4: which pages of other origins may read what a route answers |
@@ -116,6 +117,7 @@ mod trust;
 mod unminted;
 mod upstream_faults;
 mod upstream_gone;
+mod upstream_host;
 mod upstream_tls;
 mod upstreams;
 mod userinfo_and_metadata;

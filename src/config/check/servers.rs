@@ -4,12 +4,17 @@ use std::{
     path::Path,
 };
 
+use http::HeaderValue;
+
 use super::{Surroundings, bounds};
-use crate::config::{
-    ServerAddress, UpstreamServer,
-    cursor::At,
-    problem::{Problems, show},
-    raw, usable_addresses,
+use crate::{
+    config::{
+        HostHeader, ServerAddress, UpstreamServer,
+        cursor::{At, Written},
+        problem::{Problems, show},
+        raw, usable_addresses,
+    },
+    policy::is_host as is_host_field,
 };
 
 /// From `host:port` to addresses.
@@ -41,6 +46,7 @@ pub(super) fn check(raw: Vec<At<raw::Server>>, surroundings: &Surroundings, prob
             at: At { place: written.place, value: () },
             server: UpstreamServer {
                 tls_name: host(&written.value).to_owned(),
+                host: None,
                 text: written.value.into(),
                 address,
                 weight: u16::try_from(weight).expect("at most 100"),
@@ -48,6 +54,54 @@ pub(super) fn check(raw: Vec<At<raw::Server>>, surroundings: &Surroundings, prob
         });
     }
     placed
+}
+
+/// What the servers are called in `Host`, once it is known what their certificates are for.
+pub(super) fn name_all(servers: &mut [Placed], security: Security) {
+    for Placed { server, .. } in servers {
+        let (name, usual_port) = match security {
+            Security::Tls => (&*server.tls_name, "443"),
+            Security::None => (host(&server.text), "80"),
+        };
+        let name = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
+        let port = server.text.rsplit_once(':').map(|(_, port)| port);
+        let whole = match port.filter(|port| *port != usual_port && !server.text.starts_with(UNIX)) {
+            Some(port) => format!("{name}:{port}"),
+            None => name,
+        };
+        server.host = HeaderValue::try_from(whole).ok().filter(|host| !host.is_empty());
+    }
+}
+
+/// Whether TLS is spoken with servers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Security {
+    Tls,
+    None,
+}
+
+/// What `host` says: how servers are called.
+pub(super) fn check_host(written: Written<String>, servers: &[Placed], problems: &mut Problems) -> HostHeader {
+    let Some(At { place, value }) = written.given() else { return HostHeader::Client };
+    match value.as_str() {
+        "client" => HostHeader::Client,
+        "server" => {
+            for Placed { at, server } in servers.iter().filter(|placed| placed.server.host.is_none()) {
+                let shown = show(&server.text);
+                problems.push(at.place, format!("{shown} has no name for `host: server`: write `host: NAME` instead"));
+            }
+            HostHeader::Server
+        }
+        name if is_host_field(name.as_bytes()) => match HeaderValue::from_str(name) {
+            Ok(name) => HostHeader::Named(name),
+            Err(_) => HostHeader::Client,
+        },
+        other => {
+            let shown = show(other);
+            problems.push(place, format!("{shown} is neither `client` nor `server` nor a name such as `api.internal`"));
+            HostHeader::Client
+        }
+    }
 }
 
 /// The host of `host:port`, without the brackets of IPv6; nothing for a Unix socket.

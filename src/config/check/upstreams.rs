@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Surroundings,
     bounds::{count, seconds, within},
-    servers::{self, Placed},
+    servers::{self, Placed, Security},
     upstream_tls,
 };
 use crate::config::{
@@ -48,11 +48,13 @@ fn check_one(name: Arc<str>, raw: raw::Upstream, surroundings: &Surroundings, pr
         resolve_every,
         pool: written_pool,
         protocol,
+        host,
         tls,
     } = raw;
     let mut servers = servers::check(servers.map(|at| at.value).unwrap_or_default(), surroundings, problems);
     let without_tls = tls.is_absent();
     let tls = upstream_tls::check(tls.given(), &mut servers, surroundings, problems);
+    servers::name_all(&mut servers, if without_tls { Security::None } else { Security::Tls });
     let raw::Pool { idle } = written_pool.or_empty();
     let optional = |written: Written<u64>, message: &str, problems: &mut Problems| {
         let given = !written.is_absent();
@@ -82,6 +84,7 @@ fn check_one(name: Arc<str>, raw: raw::Upstream, surroundings: &Surroundings, pr
         ),
         idle_connections: optional(idle, "`idle` must be 1 to 1000000", problems),
         protocol: self::protocol(protocol, without_tls, problems),
+        host: servers::check_host(host, &servers, problems),
         tls,
         servers: servers.into_iter().map(|Placed { server, at: _ }| server).collect(),
     }

@@ -20,6 +20,7 @@ pub struct Upstream {
     pub resolve_every: Written<Duration>,
     pub pool: Written<Pool>,
     pub protocol: Written<String>,
+    pub host: Written<String>,
     pub tls: Written<Tls>,
 }
 
@@ -91,6 +92,7 @@ impl Upstream {
             resolve_every: fields.optional("resolve_every", duration),
             pool: fields.optional("pool", Pool::read),
             protocol: fields.optional("protocol", text),
+            host: fields.optional("host", text),
             tls: fields.optional("tls", Tls::read),
         })
     }
