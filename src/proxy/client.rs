@@ -10,7 +10,6 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
-use http::HeaderValue;
 use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
     UniqueID, UniqueIDType,
@@ -31,9 +30,9 @@ pub(super) struct Client<S: IO> {
 }
 
 impl<S: IO> Client<S> {
-    /// A client whose certificate gives it this name (RFC 4514), or one without.
-    pub(super) fn new(stream: S, name: Option<HeaderValue>) -> Self {
-        Self { stream, unsent: BytesMut::new(), link: Link::new(name).carried() }
+    /// A client, with what its requests are to know of the connection.
+    pub(super) fn new(stream: S, link: Link) -> Self {
+        Self { stream, unsent: BytesMut::new(), link: link.carried() }
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -194,7 +193,7 @@ mod tests {
 
     fn client(room: usize) -> (Client<DuplexStream>, DuplexStream) {
         let (near, far) = duplex(room);
-        (Client::new(near, None), far)
+        (Client::new(near, Link::default()), far)
     }
 
     #[tokio::test]

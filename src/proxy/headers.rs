@@ -79,6 +79,8 @@ pub(super) fn check_reply(reply: &mut ResponseHeader) -> Result<()> {
         return Err(Error::explain(InvalidHTTPHeader, "the reply has more than one length").into_up());
     }
     for name in nominated(reply).iter().chain(&HOP_BY_HOP) {
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
         reply.remove_header(name);
     }
     Ok(())
@@ -151,7 +153,8 @@ fn state_origin(session: &Session, headers: &mut HeaderMap) -> Result<()> {
             Some(IpAddr::V6(peer)) => format!("\"[{peer}]\""),
             None => "unknown".to_owned(),
         };
-        headers.insert(header::FORWARDED, visible(format!("{before}, for={peer}"))?);
+        let separator = if before.is_empty() { "" } else { ", " };
+        headers.insert(header::FORWARDED, visible(format!("{before}{separator}for={peer}"))?);
     }
     let digest = session.digest();
     let tls = digest.is_some_and(|digest| digest.ssl_digest.is_some());
@@ -169,6 +172,12 @@ fn state_origin(session: &Session, headers: &mut HeaderMap) -> Result<()> {
 
 fn visible(text: String) -> Result<HeaderValue> {
     HeaderValue::try_from(text).or_err(InvalidHTTPHeader, "addresses are visible ASCII")
+    if let Some(port) = origin.and_then(|origin| origin.port.as_ref()) {
+        headers.insert(X_FORWARDED_PORT, port.clone());
+    }
+    if let Some(prefix) = origin.and_then(|origin| origin.prefix.as_ref()) {
+        headers.insert(X_FORWARDED_PREFIX, prefix.clone());
+    }
 }
 
 const LONGEST_ADDRESS: usize = 45;

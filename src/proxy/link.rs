@@ -22,7 +22,18 @@ use tokio::time::{Instant, Sleep, sleep};
 #[derive(Default)]
 pub(super) struct Link {
     client: Option<HeaderValue>,
+    sender: Sender,
     watch: Mutex<Option<Watch>>,
+}
+
+/// Whether a connection's address is that of who writes on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// It is, or a balancer said whose it is.
+    #[default]
+    Known,
+    /// A balancer made the connection and did not say for whom.
+    Unsaid,
 }
 
 /// Ends an exchange in time, whether anything passes or not.
@@ -38,8 +49,13 @@ pub(super) type Stands = Box<dyn Fn() -> bool + Send>;
 
 impl Link {
     /// Of a client whose certificate gives it this name (RFC 4514), or of one without.
-    pub(super) fn new(client: Option<HeaderValue>) -> Self {
-        Self { client, ..Self::default() }
+    pub(super) fn new(client: Option<HeaderValue>, sender: Sender) -> Self {
+        Self { client, sender, ..Self::default() }
+    }
+
+    /// For a stream of this connection.
+    pub(super) fn of_a_stream(&self) -> Self {
+        Self::new(self.client.clone(), self.sender)
     }
 
     /// To be carried in a connection's digest.
@@ -62,6 +78,11 @@ impl Link {
     /// The name that the certificate of the client gives it (RFC 4514).
     pub(super) const fn client(&self) -> Option<&HeaderValue> {
         self.client.as_ref()
+    }
+
+    /// Whether the connection's address is its sender's.
+    pub(super) const fn sender(&self) -> Sender {
+        self.sender
     }
 
     /// From now on waiting for the client ends when `watch` says so; with `None` it does not.

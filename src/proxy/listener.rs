@@ -19,7 +19,10 @@ use pingora::{
 };
 use tokio::io::AsyncReadExt;
 
-use super::client::Client;
+use super::{
+    client::Client,
+    link::{Link, Sender},
+};
 use crate::{
     config::{Http2, ListenAddress},
     domain::TrustedPeers,
@@ -54,8 +57,8 @@ pub(super) enum Begun {
 }
 
 impl Begun {
-    fn plain_http1(stream: Plain) -> Self {
-        Self::Http1(Box::new(Client::new(stream, None)))
+    fn plain_http1(stream: Plain, sender: Sender) -> Self {
+        Self::Http1(Box::new(Client::new(stream, Link::new(None, sender))))
     }
 }
 
@@ -95,9 +98,9 @@ impl Listener {
     /// Takes a connection up to its first request. The header of a balancer has `patience`, TLS has [`HANDSHAKE`].
     pub(super) async fn begin(&self, stream: Stream, patience: Duration, metrics: &Metrics) -> Begun {
         let Ok(stream) = stream.into_any().downcast::<Plain>() else { return Begun::Nothing };
-        let mut stream = *stream;
+        let (mut stream, mut sender) = (*stream, Sender::Known);
         if self.is_plain() {
-            return Begun::plain_http1(stream);
+            return Begun::plain_http1(stream, sender);
         }
         if let Some(trusted) = &self.proxies {
             let peer = peer(&stream);
@@ -105,15 +108,15 @@ impl Listener {
                 return Begun::Refused(peer);
             }
             match timeout(patience, read_proxy_header(&mut stream)).await {
-                Ok(Some(Ok(source))) => believe(&mut stream, source),
+                Ok(Some(Ok(source))) => sender = believe(&mut stream, source),
                 Ok(Some(Err(Malformed))) | Err(_) => return Begun::Refused(peer),
                 Ok(None) => return Begun::Nothing,
             }
         }
         match &self.tls {
-            Some(server) => greet(server, stream, metrics).await,
-            None if self.cleartext == Http2::Spoken => sniff(stream, patience).await,
-            None => Begun::plain_http1(stream),
+            Some(server) => greet(server, stream, sender, metrics).await,
+            None if self.cleartext == Http2::Spoken => sniff(stream, sender, patience).await,
+            None => Begun::plain_http1(stream, sender),
         }
     }
 }
@@ -145,16 +148,18 @@ async fn read_proxy_header(stream: &mut Plain) -> Option<Result<Option<SocketAdd
     }
 }
 
-/// From here on the connection is one from `source`.
-fn believe(stream: &mut Plain, source: Option<SocketAddr>) {
-    let Some(source) = source else { return };
+/// From here on the connection is one from `source`. Where the balancer does not say whose it is, it stays the balancer's:
+/// all such connections count as one caller.
+fn believe(stream: &mut Plain, source: Option<SocketAddr>) -> Sender {
+    let Some(source) = source else { return Sender::Unsaid };
     let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
     // It was made a line before: nothing stands there yet.
     let _ = digest.peer_addr.set(Some(socket::SocketAddr::Inet(source)));
     stream.set_socket_digest(digest);
+    Sender::Known
 }
 
-async fn greet(server: &tls::Server, mut stream: Plain, metrics: &Metrics) -> Begun {
+async fn greet(server: &tls::Server, mut stream: Plain, sender: Sender, metrics: &Metrics) -> Begun {
     let acceptor = Acceptor::from_server_config(server.config());
     let handshake = async {
         // A connection that ends without a byte was no try.
@@ -183,9 +188,10 @@ async fn greet(server: &tls::Server, mut stream: Plain, metrics: &Metrics) -> Be
         return Begun::Nothing;
     };
     metrics.count_handshake(Handshake::Completed);
+    let link = Link::new(name, sender);
     match stream.selected_alpn_proto() {
-        Some(ALPN::H2) => Begun::Http2(Box::new(Client::new(stream, name))),
-        Some(ALPN::H1 | ALPN::H2H1 | ALPN::Custom(_)) | None => Begun::Http1(Box::new(Client::new(stream, name))),
+        Some(ALPN::H2) => Begun::Http2(Box::new(Client::new(stream, link))),
+        Some(ALPN::H1 | ALPN::H2H1 | ALPN::Custom(_)) | None => Begun::Http1(Box::new(Client::new(stream, link))),
     }
 }
 
@@ -199,7 +205,7 @@ fn client_name(stream: &impl Ssl) -> Result<Option<HeaderValue>, Unnameable> {
 }
 
 /// Looks whether a connection begins as HTTP/2 does (RFC 9113 section 3.4).
-async fn sniff(mut stream: Plain, patience: Duration) -> Begun {
+async fn sniff(mut stream: Plain, sender: Sender, patience: Duration) -> Begun {
     let mut bytes = BytesMut::with_capacity(PREFACE.len());
     let read = async {
         while bytes.len() < PREFACE.len() && PREFACE.starts_with(&bytes) {
@@ -216,9 +222,9 @@ async fn sniff(mut stream: Plain, patience: Duration) -> Begun {
     }
     stream.rewind(&bytes);
     if &bytes[..] == PREFACE {
-        return Begun::Http2(Box::new(Client::new(stream, None)));
+        return Begun::Http2(Box::new(Client::new(stream, Link::new(None, sender))));
     }
-    Begun::plain_http1(stream)
+    Begun::plain_http1(stream, sender)
 }
 
 /// How long a client may take to agree on TLS.

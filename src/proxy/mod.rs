@@ -13,6 +13,7 @@ mod cors;
 mod door;
 mod endpoints;
 mod exchange;
+mod forwarded;
 mod gate;
 mod grpc;
 mod headers;

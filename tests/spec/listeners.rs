@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::harness::{Authority, Connection, Gateway, Reply, Request, await_that, each_row, free_address};
+use crate::harness::{Authority, Connection, Gateway, Reply, Request, await_that, each_row, free_address, http2};
 
 /// The reply to one request on a socket in the file system.
 fn ask(path: &std::path::Path, request: &Request) -> Reply {
@@ -145,6 +145,63 @@ fn the_client_is_whom_the_balancer_names() {
         connection.send([*byte]);
     }
     connection.reply().assert_status(200);
+}
+
+#[test]
+fn what_a_client_writes_counts_only_if_its_balancer_says_who_it_is_and_that_one_is_trusted() {
+    let address = free_address();
+    let gateway = Gateway::start(|config| {
+        config.listener(&format!("{{address: \"{address}\", proxy_protocol: required, h2c: true}}"));
+        config.section("trusted_proxies: [127.0.0.1, 10.0.0.0/8, unix]");
+        config.route("{match: GET /seldom, public: true, rate: 2/1m}");
+    });
+    let inner = [10, 0, 0, 1, 127, 0, 0, 1, 0x1f, 0x90, 0, 80];
+    let cases: [(&str, Vec<u8>, bool); 9] = [
+        ("version 1, nobody", b"PROXY UNKNOWN\r\n".to_vec(), false),
+        ("version 1, nobody with addresses", b"PROXY UNKNOWN 10.0.0.1 127.0.0.1 8080 80\r\n".to_vec(), false),
+        ("version 2, local", binary(0x20, 0, &[]), false),
+        ("version 2, local with addresses", binary(0x20, 0x11, &inner), false),
+        ("version 2, a Unix socket", binary(0x21, 0x31, &[0; 216]), false),
+        ("version 2, unspecified", binary(0x21, 0, &[]), false),
+        ("a stranger", b"PROXY TCP4 192.0.2.1 127.0.0.1 8080 80\r\n".to_vec(), false),
+        ("a proxy that is trusted", b"PROXY TCP4 10.0.0.1 127.0.0.1 8080 80\r\n".to_vec(), true),
+        ("the same in binary", binary(0x21, 0x11, &inner), true),
+    ];
+    each_row(
+        &cases,
+        |case| case.0.to_owned(),
+        |(_, header, counts)| {
+            gateway.upstream().forget();
+            let request =
+                Request::get("/healthz").header("X-Forwarded-For", "6.6.6.6").header("X-Request-Id", "chosen");
+            let request = request.header("X-Forwarded-Proto", "https").header("X-Real-IP", "6.6.6.6").bytes("a");
+            let mut connection = Connection::open(address);
+            connection.send([&header[..], &request].concat()).reply().assert_status(200);
+            let seen = gateway.upstream().request();
+            let line = gateway.access_line(seen.header("x-request-id").unwrap());
+            assert_eq!(line["address"] == "6.6.6.6", *counts, "{line}");
+            assert_eq!(seen.header("x-request-id") == Some("chosen"), *counts);
+            assert_eq!(seen.header("x-forwarded-proto") == Some("https"), *counts);
+            assert_eq!(seen.header("x-real-ip").is_some(), *counts);
+            assert_eq!(String::from_utf8_lossy(&seen.head).contains("6.6.6.6"), *counts);
+            // On streams of HTTP/2 alike.
+            gateway.upstream().forget();
+            let mut connection = Connection::open(address);
+            connection.send(header);
+            let mut frames = http2::Frames::on(connection, &[]);
+            let target = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/healthz")];
+            frames.headers(http2::END_STREAM, 1, &[&target[..], &[("x-forwarded-for", "6.6.6.6")]].concat());
+            assert_eq!(frames.answer(1), http2::Answered::Status(200));
+            let way = gateway.upstream().request().header("x-forwarded-for").unwrap().to_owned();
+            assert_eq!(way.starts_with("6.6.6.6, "), *counts, "{way}");
+        },
+    );
+    // All that a balancer does not speak for count as one caller.
+    let ask = |number: usize| {
+        let request = Request::get("/seldom").header("X-Forwarded-For", &format!("6.6.6.{number}")).bytes("a");
+        Connection::open(address).send([&cases[number].1[..], &request].concat()).reply().status
+    };
+    assert_eq!([0, 1, 2, 3, 4, 5].map(ask), [200, 200, 429, 429, 429, 429]);
 }
 
 #[test]

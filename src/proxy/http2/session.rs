@@ -54,8 +54,8 @@ impl StreamSession {
     /// A stream of the connection with this digest.
     pub(super) fn new(request: Parts, body: RecvStream, respond: SendResponse<Bytes>, connection: &Digest) -> Self {
         let reply = Reply::new(respond, &request.method);
-        let client = Link::of(Some(connection)).and_then(Link::client);
-        let digest = Digest { proxy_digest: Link::new(client.cloned()).carried(), ..connection.clone() };
+        let link = Link::of(Some(connection)).map(Link::of_a_stream).unwrap_or_default();
+        let digest = Digest { proxy_digest: link.carried(), ..connection.clone() };
         Self {
             request: request.into(),
             body_done: body.is_end_stream(),
