@@ -12,6 +12,7 @@ mod path;
 mod pattern;
 mod proxy_header;
 mod query;
+mod reserved;
 mod route;
 mod scan;
 mod splice;
@@ -31,6 +32,7 @@ pub use pattern::{MethodPattern, PathPattern, PatternError};
 pub use proxy_header::{MAX_PROXY_HEADER, NoProxyHeader, ProxyHeader, parse_proxy_header};
 pub use query::decode_form;
 pub use route::{
+pub use reserved::{FieldOwner, field_owner, is_end_to_end};
     Access, ApplicationPlaces, Enforcement, Found, Repetition, Route, RouteConflict, RouteId, RouteTable,
     TokenForwarding, UpstreamId,
 };

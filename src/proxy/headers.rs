@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     domain::{Principal, push_address},
-    policy::TokenForwarding,
+    policy::{FieldOwner, TokenForwarding, field_owner},
 };
 
 /// Forgets how the client spelt the names of its header fields; upstreams get them in lower case, as in HTTP/2.
@@ -39,7 +39,8 @@ pub(super) fn prepare(
 ) -> Result<()> {
     let mut parts = take(upstream);
     let headers = &mut parts.headers;
-    strip(headers, admitted.route.token);
+    let sender = if origin::told(session).is_some() { FieldOwner::TrustedProxy } else { FieldOwner::Anyone };
+    strip(headers, sender, admitted.route.token);
     if admitted.body == BodyState::Judged {
         // The body was read, so the client was told to go on already.
         headers.remove(header::EXPECT);
@@ -104,8 +105,9 @@ const HOP_BY_HOP: [HeaderName; 4] = [
     header::UPGRADE,
 ];
 
-fn strip(headers: &mut HeaderMap, token: TokenForwarding) {
-    let forged: Vec<HeaderName> = headers.keys().filter(|name| speaks_for_us(name.as_str())).cloned().collect();
+/// Takes out what nobody of less standing than `sender` may say.
+fn strip(headers: &mut HeaderMap, sender: FieldOwner, token: TokenForwarding) {
+    let forged: Vec<HeaderName> = headers.keys().filter(|name| field_owner(name.as_str()) > sender).cloned().collect();
     for name in &forged {
         headers.remove(name);
     }
@@ -183,96 +185,3 @@ fn visible(text: String) -> Result<HeaderValue> {
 const LONGEST_ADDRESS: usize = 45;
 /// A peer without an IP address.
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-
-/// Whether an upstream could take a header of this (lower-case) name for one of ours, or for an order to read another
-/// path or method than the one that was judged. Servers that hand headers to CGI-like interfaces fold every character
-/// but letters and digits into one, so names are compared that way.
-fn speaks_for_us(name: &str) -> bool {
-    // Nearly every name is told by its first letter.
-    if !name.bytes().any(|byte| byte.is_ascii_alphanumeric()) {
-        return true;
-    }
-    let name = name.trim_matches(|character: char| !character.is_ascii_alphanumeric());
-    match name.as_bytes()[0] {
-        b'x' => folds_to_any(name, &RESERVED_X) || folds_to_prefix(name, "x-forwarded-"),
-        b'f' => name == "forwarded",
-        b'p' => folds_to_any(name, &["proxy-authorization"]),
-        // The header itself is dealt with by the route; what only looks like it has no business upstream.
-        b'a' => name != "authorization" && folds_to_any(name, &["authorization"]),
-        _ => false,
-    }
-}
-
-fn folds_to_any(name: &str, reserved: &[&str]) -> bool {
-    reserved.iter().any(|reserved| reserved.len() == name.len() && folds_to_prefix(name, reserved))
-}
-
-fn folds_to_prefix(name: &str, prefix: &str) -> bool {
-    let fold = |byte: u8| if byte.is_ascii_alphanumeric() { byte } else { b'-' };
-    name.len() >= prefix.len() && name.bytes().map(fold).zip(prefix.bytes()).all(|(one, two)| one == two)
-}
-
-/// Names that begin with `x`: ours, and those by which frameworks override what they were asked.
-const RESERVED_X: [&str; 15] = [
-    "x-customer-id",
-    "x-client-id",
-    "x-scope",
-    "x-application-id",
-    "x-token-id",
-    "x-request-id",
-    "x-gateway-assertion",
-    "x-client-cert-subject",
-    "x-real-ip",
-    "x-original-url",
-    "x-original-uri",
-    "x-rewrite-url",
-    "x-http-method-override",
-    "x-http-method",
-    "x-method-override",
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whatever_folds_to_a_name_of_ours_is_taken_out() {
-        for name in [
-            "x-customer-id",
-            "x_customer_id",
-            "x-customer_id",
-            "x.customer.id",
-            "x-customer-id_",
-            "_x-customer-id",
-            "x-scope",
-            "x_forwarded_for",
-            "x-forwarded-anything",
-            "forwarded",
-            "x-original-url",
-            "x-http-method-override",
-            "proxy-authorization",
-            "authorization_",
-            "-authorization-",
-            "_",
-        ] {
-            assert!(speaks_for_us(name) || name.trim_matches(['-', '_']) == "authorization", "{name}");
-        }
-    }
-
-    #[test]
-    fn other_names_pass() {
-        for name in [
-            "accept",
-            "x-customer",
-            "x-customer-ids",
-            "x-customers-id",
-            "x-scopes",
-            "x-forwarded",
-            "authorization",
-            "x-a",
-            "x",
-        ] {
-            assert!(!speaks_for_us(name), "{name}");
-        }
-    }
-}

@@ -119,3 +119,128 @@ fn limits_count_the_client_that_is_told() {
     assert!(statuses.contains(&401) && statuses.contains(&429), "{statuses:?}");
     assert_eq!(wrong("192.0.2.2"), 401);
 }
+
+/// What reaches the upstream of the fields that tell how, whom and where the client asked.
+fn told(gateway: &Gateway, lines: &[&str]) -> [Option<String>; 5] {
+    gateway.upstream().forget();
+    let request = Request::get("/healthz").host("inner.example");
+    gateway.send(&lines.iter().fold(request, |request, line| request.line(line))).assert_status(200);
+    let seen = gateway.upstream().request();
+    let names = ["x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "forwarded"];
+    names.map(|name| seen.header(name).map(str::to_owned))
+}
+
+#[test]
+fn of_a_list_what_the_first_trusted_proxy_wrote_is_passed_on() {
+    let gateway = trusting("127.0.0.1, 10.0.0.0/8");
+    let over_two = "X-Forwarded-For: 192.0.2.1, 10.9.9.9";
+    let cases: [(&str, &[&str], [Option<&str>; 5]); 11] = [
+        ("one list", &["X-Forwarded-Proto: https,http"], [Some("https"), Some("inner.example"), None, None, None]),
+        (
+            "two lines",
+            &["X-Forwarded-Proto: https", "X-Forwarded-Proto: http"],
+            [Some("https"), Some("inner.example"), None, None, None],
+        ),
+        ("a WebSocket", &["X-Forwarded-Proto: wss"], [Some("https"), Some("inner.example"), None, None, None]),
+        (
+            "over two proxies",
+            &[over_two, "X-Forwarded-Proto: https, http"],
+            [Some("https"), Some("inner.example"), None, None, None],
+        ),
+        (
+            "what a stranger wrote counts for nothing",
+            &["X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https, http", "X-Forwarded-Host: evil, a.example"],
+            [Some("http"), Some("a.example"), None, None, None],
+        ),
+        (
+            "nor over two proxies",
+            &[over_two, "X-Forwarded-Proto: https, http, http", "X-Forwarded-Port: 1, 2, 3"],
+            [Some("http"), Some("inner.example"), Some("2"), None, None],
+        ),
+        (
+            "port and prefix",
+            &["X-Forwarded-Port: 8443", "X-Forwarded-Prefix: /api"],
+            [Some("http"), Some("inner.example"), Some("8443"), Some("/api"), None],
+        ),
+        (
+            "neither of them sound",
+            &["X-Forwarded-Port: 84x3", "X-Forwarded-Prefix: //evil.example"],
+            [Some("http"), Some("inner.example"), None, None, None],
+        ),
+        (
+            "hosts over two proxies",
+            &[over_two, "X-Forwarded-Host: outer.example, middle.example"],
+            [Some("http"), Some("outer.example"), None, None, None],
+        ),
+        (
+            "by the standard, without what a stranger wrote",
+            &["Forwarded: for=6.6.6.6;host=evil;proto=https, for=192.0.2.1;host=a.example;proto=http, for=10.9.9.9"],
+            [
+                Some("http"),
+                Some("a.example"),
+                None,
+                None,
+                Some("for=192.0.2.1;host=a.example;proto=http, for=10.9.9.9, for=127.0.0.1"),
+            ],
+        ),
+        (
+            "the standard beside the other fields",
+            &["X-Forwarded-For: 192.0.2.1", "Forwarded: for=6.6.6.6;host=evil;proto=https"],
+            [Some("http"), Some("inner.example"), None, None, None],
+        ),
+    ];
+    each_row(
+        &cases,
+        |case| case.0.to_owned(),
+        |(_, lines, expected)| assert_eq!(told(&gateway, lines).each_ref().map(Option::as_deref), *expected),
+    );
+}
+
+#[test]
+fn what_a_trusted_proxy_states_beside_passes_in_its_usual_spelling() {
+    let passing = [
+        "X-Forwarded-Ssl",
+        "X-Forwarded-Client-Cert",
+        "X-Forwarded-User",
+        "X-Real-IP",
+        "X-Original-Host",
+        "Remote-User",
+        "CF-Connecting-IP",
+        "X-SSL-Client-Verify",
+        "X-Envoy-External-Address",
+    ];
+    let refused = [
+        "X-Customer-Id",
+        "X-Token-Issuer",
+        "X_Real_IP",
+        "X_Forwarded_Ssl",
+        "Remote_User",
+        "X-Original-URL",
+        "X-HTTP-Method-Override",
+        "X-Rewrite-URL",
+        "X-Envoy-Original-Path",
+        "X-Forwarded-Uri",
+        "Proxy",
+        "Authorization_",
+    ];
+    for (trusted, expected) in [("127.0.0.1", &passing[..]), ("10.0.0.0/8", &[])] {
+        let gateway = trusting(trusted);
+        let names = passing.iter().chain(&refused);
+        gateway
+            .send(&names.fold(Request::get("/healthz"), |request, name| request.header(name, "stated")))
+            .assert_status(200);
+        let seen = gateway.upstream().request();
+        let stated = seen.headers.iter().filter(|(_, value)| value == "stated").map(|(name, _)| name.as_str());
+        let mut stated: Vec<&str> = stated.collect();
+        let mut expected: Vec<String> = expected.iter().map(|name| name.to_lowercase()).collect();
+        stated.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(stated, expected, "{trusted}");
+    }
+}
+
+#[test]
+fn a_network_of_ipv4_in_ipv6_clothes_is_one_of_ipv4() {
+    let gateway = trusting("'::ffff:127.0.0.0/104'");
+    assert_eq!(told(&gateway, &["X-Forwarded-Proto: https"])[0].as_deref(), Some("https"));
+}

@@ -2,8 +2,146 @@
 
 use crate::harness::{APP, CUSTOMER, Gateway, Request, each_row};
 
-const IDENTITY: [&str; 6] =
-    ["X-Customer-Id", "X-Client-Id", "X-Scope", "X-Application-Id", "X-Token-Id", "X-Request-Id"];
+const IDENTITY: [&str; 7] =
+    ["X-Customer-Id", "X-Client-Id", "X-Scope", "X-Application-Id", "X-Token-Id", "X-Token-Issuer", "X-Request-Id"];
+
+/// What of these names and their values has reached the upstream with the last request.
+fn arrived(gateway: &Gateway, request: &Request) -> Vec<String> {
+    gateway.upstream().forget();
+    gateway.send(request).assert_status(200);
+    let seen = gateway.upstream().request();
+    let forged = |(name, value): (String, String)| value.contains("forged").then_some(name);
+    seen.headers.into_iter().filter_map(forged).collect()
+}
+
+/// A request on each kind of route: public, with a token, one that hands the token on, and one that only reports.
+fn everywhere(gateway: &Gateway) -> [Request; 4] {
+    let token = gateway.token("application");
+    [
+        Request::get("/healthz"),
+        Request::get("/v1/applications").bearer(&token),
+        Request::get("/v1/forwarding").bearer(&token),
+        Request::get("/v1/reporting"),
+    ]
+}
+
+fn with_every_kind_of_route() -> Gateway {
+    Gateway::start(|config| {
+        config.route("{match: GET /v1/forwarding, scope: application, forward_token: true}");
+        config.route("{match: GET /v1/reporting, scope: application, enforce: report}");
+    })
+}
+
+#[test]
+fn what_a_server_may_take_for_a_field_that_was_judged_never_arrives() {
+    let gateway = with_every_kind_of_route();
+    let names = [
+        "authorization_",
+        "_authorization",
+        "Authorization-",
+        "-Authorization",
+        "Authorization.",
+        "AUTHORIZATION__",
+        "Host_",
+        "_host",
+        "Content_Type",
+        "Content.Type",
+        "content-type_",
+        "Content_Encoding",
+        "Content__Encoding",
+        "Content.Length",
+        "Transfer.Encoding",
+        "_Connection",
+        "Connection_",
+        "Cookie_",
+        "-Cookie",
+        "Origin_",
+        "Sec_WebSocket_Protocol",
+        "Sec_Fetch_Site",
+        "Access_Control_Request_Method",
+        "X_Token_Issuer",
+        "X--Customer-Id",
+        "X~Customer~Id",
+        "-X-Scope-",
+        "x.client.id",
+    ];
+    for request in everywhere(&gateway) {
+        let forged = names.iter().fold(request.clone(), |request, name| request.header(name, "forged"));
+        assert_eq!(arrived(&gateway, &forged), Vec::<String>::new(), "{}", request.target);
+    }
+}
+
+#[test]
+fn who_asks_and_from_where_is_not_for_clients_to_say() {
+    let gateway = with_every_kind_of_route();
+    let names = [
+        "Proxy",
+        "X-Original-Host",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-Rewrite-URI",
+        "X-Envoy-External-Address",
+        "X-Envoy-Original-Path",
+        "True-Client-IP",
+        "Remote-User",
+        "X-Remote-User",
+        "X-Auth-Request-User",
+        "X-Auth-Request-Email",
+        "X-Forwarded-User",
+        "X-Forwarded-Email",
+        "X-Forwarded-Groups",
+        "X-Real-IP",
+        "Client-IP",
+        "CF-Connecting-IP",
+        "Fastly-Client-IP",
+        "X-Cluster-Client-IP",
+        "X-Client-IP",
+        "X-Azure-ClientIP",
+        "X-ARR-ClientCert",
+        "X-MS-CLIENT-PRINCIPAL",
+        "X-MS-CLIENT-PRINCIPAL-ID",
+        "X-Goog-IAP-JWT-Assertion",
+        "X-Goog-Authenticated-User-Email",
+        "X-Amzn-Oidc-Data",
+        "X-HTTP-Method-Override",
+        "X-HTTP-Method",
+        "X-Method-Override",
+        "X-SSL-Client-Verify",
+        "SSL-Client-Cert",
+        "SSL_CLIENT_S_DN",
+        "X-Forwarded-Client-Cert",
+        "Client-Cert",
+        "X-WebAuth-User",
+        "REMOTE_USER",
+        "X_Real_IP",
+        "Forwarded-For",
+        "X-Forwarded",
+        "X-Host",
+        "X-Sendfile-Type",
+        "WL-Proxy-Client-IP",
+        "X-Forwarded-Port",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Ssl",
+    ];
+    for request in everywhere(&gateway) {
+        let forged = names.iter().fold(request.clone(), |request, name| request.header(name, "forged"));
+        assert_eq!(arrived(&gateway, &forged), Vec::<String>::new(), "{}", request.target);
+    }
+}
+
+#[test]
+fn a_connection_header_takes_away_nothing_that_was_judged() {
+    let gateway = with_every_kind_of_route();
+    let token = gateway.token("application");
+    for nominated in ["Content-Type", "close, content-encoding", "Authorization", "Cookie", "Origin", "Content_Type"] {
+        let request = Request::post("/v1/any/x").bearer(&token).json("{}").header("Connection", nominated);
+        gateway.send(&request).assert_problem(400, "invalid_request");
+        gateway.upstream().assert_untouched();
+    }
+    let request = Request::post("/v1/any/x").bearer(&token).json("{}").header("Connection", "keep-alive, X-Hop, TE");
+    gateway.send(&request.header("X-Hop", "1")).assert_status(200);
+    assert_eq!(gateway.upstream().request().header("content-type"), Some("application/json"));
+}
 
 #[test]
 fn the_identity_of_the_principal_is_stated() {

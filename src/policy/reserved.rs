@@ -1,0 +1,367 @@
+//! Names of header fields by which a server behind us may decide who asks, from where, and for what: which of them a
+//! client may say.
+
+/// Who may say a field of some name to an upstream, from whoever likes to those who may least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FieldOwner {
+    /// Whoever sends a request.
+    Anyone,
+    /// A trusted proxy: servers take these for what it saw of the client.
+    TrustedProxy,
+    /// Nobody but us, or nobody at all: our own statements, orders to read another path or method than the one that was
+    /// judged, and spellings that a server takes for a name of this list or for a field that was judged.
+    Gateway,
+}
+
+/// Who may say the field of this name, which is in lower case as parsers hand it on.
+pub fn field_owner(name: &str) -> FieldOwner {
+    if is_plain(name.as_bytes()) {
+        return owner(name);
+    }
+    let folded = fold(name);
+    if folded.is_empty() || owner(&folded) > FieldOwner::Anyone || matches_any(&folded, &JUDGED) {
+        FieldOwner::Gateway
+    } else {
+        FieldOwner::Anyone
+    }
+}
+
+/// Whether `Connection` may not name the field: it is for the server behind us (RFC 9110 section 7.6.1), and we decided by
+/// it.
+pub fn is_end_to_end(name: &str) -> bool {
+    const OF_THE_CONNECTION: [&str; 6] = ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
+    let folded = fold(name);
+    matches_any(&folded, &JUDGED) && !OF_THE_CONNECTION.contains(&&*folded)
+}
+
+/// Whether a name is spelt as names are: words of letters and digits between single hyphens.
+fn is_plain(name: &[u8]) -> bool {
+    let mut before = b'-';
+    for byte in name {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' => {}
+            b'-' if before != b'-' => {}
+            _ => return false,
+        }
+        before = *byte;
+    }
+    before != b'-'
+}
+
+/// The plain name that a server may make of this one. Those that hand fields on as variables (CGI, WSGI, Rack, PHP) write
+/// `_` for `-`, some of them for every other character too.
+fn fold(name: &str) -> String {
+    let words = name.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
+}
+
+/// The owner of a plain name. Nearly every one is told by a letter or two.
+fn owner(name: &str) -> FieldOwner {
+    let (ours, theirs): (&[&str], &[&str]) = match name.as_bytes() {
+        [b'x', b'-', letter, ..] => of_extension(*letter),
+        [b'a', ..] => (&[], &["akamai-*", "ali-cdn-real-ip"]),
+        [b'c', ..] => {
+            (&[], &["client-ip", "client-cert", "client-cert-*", "cf-*", "cloudfront-*", "cdn-src-ip", "cdn-real-ip"])
+        }
+        [b'd', ..] => (&[], &["do-connecting-ip"]),
+        [b'f', ..] => (&["forwarded"], &["forwarded-*", "front-end-https", "fastly-*", "fly-*"]),
+        [b'i', ..] => (&[], &["incap-client-ip", "iv-*"]),
+        [b'o', ..] => (&[], &["oam-remote-user", "oidc-*"]),
+        // CGI programs take `Proxy` for the proxy that they are to use themselves (httpoxy).
+        [b'p', ..] => (&["proxy", "proxy-*"], &[]),
+        [b'r', ..] => (&[], &["remote-*"]),
+        [b's', ..] => (&[], &["shib-*", "sm-universalid", "sm-user", "sm-userdn", "ssl-*"]),
+        [b't', ..] => (&[], &["tailscale-user-*", "teleport-jwt-assertion", "true-client-ip"]),
+        [b'w', ..] => (&[], &["wl-proxy-*"]),
+        _ => return FieldOwner::Anyone,
+    };
+    if matches_any(name, ours) {
+        FieldOwner::Gateway
+    } else if matches_any(name, theirs) {
+        FieldOwner::TrustedProxy
+    } else {
+        FieldOwner::Anyone
+    }
+}
+
+/// What is ours, and what a trusted proxy's, of the names that begin with `x-` and this letter.
+const fn of_extension(letter: u8) -> (&'static [&'static str], &'static [&'static str]) {
+    match letter {
+        b'a' => (&["x-application-id"], &X_A),
+        b'c' => (&["x-client-cert-subject", "x-client-id", "x-customer-id"], &X_C),
+        b'e' => (&["x-envoy-original-*"], &["x-endpoint-api-*", "x-envoy-*"]),
+        b'f' => (&X_F, &["x-forwarded", "x-forwarded-*"]),
+        b'g' => (&["x-gateway-assertion"], &["x-goog-authenticated-user-*", "x-goog-iap-*"]),
+        b'h' => (&["x-http-method", "x-http-method-*"], &["x-host", "x-http-host-override"]),
+        b'm' => (&["x-method-override"], &["x-ms-client-*", "x-ms-token-*"]),
+        b'n' => (&[], &["x-nf-client-connection-ip"]),
+        b'o' => (
+            &["x-original-method", "x-original-path", "x-original-uri", "x-original-url"],
+            &["x-original-*", "x-originating-ip"],
+        ),
+        b'p' => (&[], &["x-pomerium-*", "x-proxy-*", "x-proxyuser-ip"]),
+        b'r' => (&["x-request-id", "x-rewrite-*"], &["x-real-*", "x-remote-*"]),
+        b's' => (&["x-scope"], &["x-scheme", "x-sendfile-type", "x-ssl", "x-ssl-*", "x-sucuri-clientip"]),
+        b't' => (&["x-token-id", "x-token-issuer"], &["x-tls-client-*", "x-true-client-ip"]),
+        b'u' => (&[], &["x-url-scheme", "x-userinfo"]),
+        b'v' => (&[], &["x-vercel-*", "x-vouch-*"]),
+        b'w' => (&[], &["x-webauth-*"]),
+        _ => (&[], &[]),
+    }
+}
+
+const X_A: [&str; 17] = [
+    "x-accel-mapping",
+    "x-akamai-*",
+    "x-amzn-lambda-context",
+    "x-amzn-mtls-*",
+    "x-amzn-oidc-*",
+    "x-amzn-request-context",
+    "x-anonymous-consumer",
+    "x-apigateway-*",
+    "x-appengine-*",
+    "x-arr-*",
+    "x-auth-groups",
+    "x-auth-request-*",
+    "x-auth-roles",
+    "x-auth-user*",
+    "x-authenticated-*",
+    "x-authentik-*",
+    "x-azure-*",
+];
+const X_C: [&str; 8] = [
+    "x-client-cert*",
+    "x-client-dn",
+    "x-client-ip",
+    "x-client-verify",
+    "x-cluster-client-ip",
+    "x-consumer-*",
+    "x-credential-*",
+    "x-custom-ip-authorization",
+];
+const X_F: [&str; 9] = [
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-method",
+    "x-forwarded-path",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-uri",
+    "x-forwarded-url",
+];
+
+/// Fields that decide where a message ends, what it is, whom it is for and who sends it. They pass, and what only looks
+/// like one does not.
+const JUDGED: [&str; 19] = [
+    "accept-encoding",
+    "access-control-*",
+    "authorization",
+    "connection",
+    "content-*",
+    "cookie",
+    "expect",
+    "host",
+    "if-*",
+    "keep-alive",
+    "origin",
+    "range",
+    "referer",
+    "sec-*",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+];
+
+/// Whether a name is one of these, or begins as one that ends with `*` does.
+fn matches_any(name: &str, patterns: &[&str]) -> bool {
+    patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == *pattern,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_else_says_what_is_ours() {
+        for name in [
+            "x-customer-id",
+            "x-client-id",
+            "x-scope",
+            "x-application-id",
+            "x-token-id",
+            "x-token-issuer",
+            "x-request-id",
+            "x-gateway-assertion",
+            "x-client-cert-subject",
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "x-forwarded-prefix",
+            "forwarded",
+        ] {
+            assert_eq!(field_owner(name), FieldOwner::Gateway, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_field_is_an_order_to_read_another_path_or_method() {
+        for name in [
+            "x-original-url",
+            "x-original-uri",
+            "x-rewrite-url",
+            "x-rewrite-uri",
+            "x-envoy-original-path",
+            "x-forwarded-uri",
+            "x-forwarded-method",
+            "x-http-method",
+            "x-http-method-override",
+            "x-method-override",
+            "proxy",
+            "proxy-authorization",
+        ] {
+            assert_eq!(field_owner(name), FieldOwner::Gateway, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_who_sent_a_request_and_from_where() {
+        for name in [
+            "x-real-ip",
+            "x-original-host",
+            "x-original-forwarded-for",
+            "x-forwarded",
+            "x-forwarded-user",
+            "x-forwarded-email",
+            "x-forwarded-groups",
+            "x-forwarded-client-cert",
+            "x-forwarded-ssl",
+            "x-forwarded-anything",
+            "forwarded-for",
+            "x-envoy-external-address",
+            "true-client-ip",
+            "client-ip",
+            "cf-connecting-ip",
+            "fastly-client-ip",
+            "x-cluster-client-ip",
+            "x-client-ip",
+            "remote-user",
+            "x-remote-user",
+            "x-auth-request-email",
+            "x-auth-username",
+            "x-azure-clientip",
+            "x-arr-clientcert",
+            "x-ms-client-principal",
+            "x-ms-client-principal-id",
+            "x-goog-iap-jwt-assertion",
+            "x-goog-authenticated-user-email",
+            "x-amzn-oidc-data",
+            "x-ssl-client-verify",
+            "ssl-client-cert",
+            "client-cert",
+            "x-webauth-user",
+            "wl-proxy-client-ip",
+            "x-sendfile-type",
+        ] {
+            assert_eq!(field_owner(name), FieldOwner::TrustedProxy, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_may_take_for_such_a_name_is_nobodys() {
+        for name in [
+            "x_customer_id",
+            "x-customer_id",
+            "x.customer.id",
+            "x~customer|id",
+            "x--customer-id",
+            "x-customer-id_",
+            "x-customer-id-",
+            "_x-customer-id",
+            "-x-scope",
+            "x_token_issuer",
+            "x_forwarded_for",
+            "x_real_ip",
+            "remote_user",
+            "ssl_client_s_dn",
+            "proxy_",
+            "authorization_",
+            "_authorization",
+            "authorization-",
+            "-authorization-",
+            "authorization.",
+            "host_",
+            "_host",
+            "content_type",
+            "content-type_",
+            "content.encoding",
+            "content_length",
+            "transfer_encoding",
+            "connection_",
+            "cookie_",
+            "cookie.",
+            "sec_websocket_protocol",
+            "sec_fetch_site",
+            "access_control_request_method",
+            "origin_",
+            "if_match",
+            "_",
+            "-",
+            "~",
+        ] {
+            assert_eq!(field_owner(name), FieldOwner::Gateway, "{name}");
+        }
+    }
+
+    #[test]
+    fn other_names_are_anybodys() {
+        for name in [
+            "accept",
+            "accept-language",
+            "authorization",
+            "content-type",
+            "content-length",
+            "cookie",
+            "host",
+            "origin",
+            "user-agent",
+            "sec-websocket-key",
+            "traceparent",
+            "x",
+            "x-a",
+            "x-api-key",
+            "x-auth-token",
+            "x-access-token",
+            "x-amzn-trace-id",
+            "x-authorization",
+            "x-customer",
+            "x-customer-ids",
+            "x-customers-id",
+            "x-requested-with",
+            "x-scopes",
+            "x_custom",
+            "my.header",
+            "idempotency-key",
+            "prefer",
+            "priority",
+        ] {
+            assert_eq!(field_owner(name), FieldOwner::Anyone, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_connection_does_not_take_away_what_was_judged() {
+        for name in ["authorization", "Content-Type", "content_encoding", "Cookie", "host", "Origin", "if-match"] {
+            assert!(is_end_to_end(name), "{name}");
+        }
+        for name in ["close", "keep-alive", "Upgrade", "TE", "HTTP2-Settings", "x-hop", ""] {
+            assert!(!is_end_to_end(name), "{name}");
+        }
+    }
+}
