@@ -18,6 +18,7 @@ mod scan;
 mod splice;
 mod stream;
 mod stream_head;
+mod websocket;
 
 pub use binding::{Parts, bind};
 pub use cors::{Cors, Credentials, OriginError, OriginPattern, Origins};
@@ -39,3 +40,4 @@ pub use reserved::{FieldOwner, field_owner, is_end_to_end};
 pub use splice::put_string;
 pub use stream::{End, Stream, Upgrade};
 pub use stream_head::check_stream_head;
+pub use websocket::{HandshakeError, SwitchError, asks_for_websocket, check_handshake, check_switch};

@@ -9,12 +9,16 @@ use super::{
     body::{self, Preread},
     context::{Admitted, BodyState, RequestContext},
     cors::{Crossing, Preflight},
+    respond::{Failure, problem},
+    stream,
 };
 use crate::{
     cache::{Known, Lookup},
     domain::{Catalogue, Principal, Reason},
     issuer::Endpoint,
-    policy::{Access, Enforcement, Found, Grant, Parts, RequestTarget, Route, decide, grant, may_be_form},
+    policy::{
+        Access, Enforcement, Found, Grant, HandshakeError, Parts, RequestTarget, Route, decide, grant, may_be_form,
+    },
     telemetry::{Decision, Limit, Subject},
     token::{Credentials, bearer, names_token},
     trust::Cleared,
@@ -26,7 +30,7 @@ pub(super) enum Admission {
     Forward(Admitted),
     /// One of our own endpoints answers.
     Endpoint(Endpoint),
-    /// It is a preflight, and this is the answer.
+    /// It is a preflight, or breaks the rules of HTTP, and this is the answer.
     Answer(Response<Bytes>),
     /// It ends here.
     Refuse(Refusal),
@@ -82,7 +86,10 @@ impl Gateway {
             return Ok(Admission::Refuse(Reason::Overloaded.into()));
         }
         Ok(match self.judge(session, ctx).await? {
-            Admission::Forward(admitted) => self.limit(admitted, session, ctx),
+            Admission::Forward(admitted) => match stream::check_request(session.req_header(), &admitted.route.stream) {
+                Ok(()) => self.limit(admitted, session, ctx),
+                Err(failure) => broken(failure, ctx),
+            },
             other @ (Admission::Endpoint(_) | Admission::Answer(_) | Admission::Refuse(_)) => other,
         })
     }
@@ -215,6 +222,16 @@ impl Identity {
             Self::Free(principal) | Self::Bound(principal) => Some(principal),
         }
     }
+}
+
+/// The answer to a request that breaks the rules of HTTP beyond its head.
+fn broken(failure: Failure, ctx: &mut RequestContext) -> Admission {
+    ctx.decision = Decision::Refused(Reason::InvalidRequest);
+    let mut reply = problem(failure, ctx.id.as_str());
+    if failure == Failure::Handshake(HandshakeError::OtherVersion) {
+        stream::offer_version(&mut reply);
+    }
+    Admission::Answer(reply)
 }
 
 /// A refusal stands, unless it is about who may use a route that only reports. A body that was cut off cannot be sent on.

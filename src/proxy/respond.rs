@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Gateway, admit::Refusal, body, context::RequestContext, grpc};
 use crate::{
     domain::{Reason, ScopeName},
-    policy::{Access, Violation},
+    policy::{Access, HandshakeError, Violation},
 };
 
 /// What went wrong with a request, from its first byte to its reply.
@@ -18,6 +18,8 @@ pub(super) enum Failure {
     Refused(Reason),
     /// Its head breaks the rules of HTTP.
     Head(Violation),
+    /// It asks for a WebSocket and opens none.
+    Handshake(HandshakeError),
     /// Its body did not arrive in time.
     BodyTimeout,
     /// No server took it, or one answered with something that is no HTTP.
@@ -35,6 +37,7 @@ impl Failure {
         match self {
             Self::Refused(reason) => meaning(reason).status,
             Self::Head(violation) => violation.status(),
+            Self::Handshake(error) => error.status(),
             Self::BodyTimeout => 408,
             Self::UpstreamUnreachable => 502,
             Self::UpstreamTimeout => 504,
@@ -51,7 +54,7 @@ impl Failure {
                 Told::Nothing | Told::Bare | Told::InvalidRequest | Told::InsufficientScope => reason.code(),
             },
             Self::Head(violation) => violation.reason().code(),
-            Self::BodyTimeout => Reason::InvalidRequest.code(),
+            Self::Handshake(_) | Self::BodyTimeout => Reason::InvalidRequest.code(),
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamUnavailable => "upstream_unavailable",
@@ -63,6 +66,7 @@ impl Failure {
         match self {
             Self::Refused(reason) => meaning(reason).detail.to_owned(),
             Self::Head(violation) => violation.to_string(),
+            Self::Handshake(error) => error.to_string(),
             Self::BodyTimeout => "the request's body did not arrive in time".to_owned(),
             Self::UpstreamUnreachable => "the service behind the gateway cannot be reached".to_owned(),
             Self::UpstreamTimeout => "the service behind the gateway did not answer in time".to_owned(),

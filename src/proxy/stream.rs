@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use http::header;
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
 use pingora::{
     Error,
     ErrorType::InvalidHTTPHeader,
     Result,
-    http::ResponseHeader,
+    http::{RequestHeader, ResponseHeader},
     proxy::Session,
     upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy},
 };
@@ -20,8 +21,8 @@ use super::{
     respond::Failure,
 };
 use crate::{
-    domain::Timestamp,
-    policy::{End, Stream, Upgrade},
+    domain::{Reason, Timestamp},
+    policy::{End, Stream, Upgrade, asks_for_websocket, check_handshake, check_switch, is_end_to_end},
     telemetry::Decision,
     trust::Cleared,
 };
@@ -39,16 +40,41 @@ pub(super) fn fit(peer: &mut HttpPeer, rules: &Stream) {
 
 /// Whether a request may take its connection out of HTTP, and wants to.
 pub(super) fn asks_to_leave(session: &Session, rules: &Stream) -> bool {
-    rules.upgrade == Upgrade::WebSocket && names_websocket(session.req_header().headers.get(header::UPGRADE))
+    rules.upgrade == Upgrade::WebSocket && asks_for_websocket(&session.req_header().headers)
+}
+
+/// Judges what a request says of its own connection: that it is to become a WebSocket, where the route takes those, and
+/// which fields are for this hop alone. Those by which we decided are not.
+pub(super) fn check_request(request: &RequestHeader, rules: &Stream) -> std::result::Result<(), Failure> {
+    let headers = &request.headers;
+    if rules.upgrade == Upgrade::WebSocket && asks_for_websocket(headers) {
+        check_handshake(&request.method, request.version, headers).map_err(Failure::Handshake)?;
+    }
+    let options =
+        headers.get_all(header::CONNECTION).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let mut names = options.filter_map(|option| std::str::from_utf8(option.trim_ascii()).ok());
+    if names.any(is_end_to_end) { Err(Failure::Refused(Reason::InvalidRequest)) } else { Ok(()) }
+}
+
+/// What a client hears that asked for another version (RFC 6455 section 4.4).
+pub(super) fn offer_version(reply: &mut Response<Bytes>) {
+    let headers = reply.headers_mut();
+    headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
 }
 
 /// Lets a server take the connection out of HTTP where the route says so and the client asked for it. From then on the
 /// client may be silent; the server's silence is bounded by `idle`.
-pub(super) fn switch(session: &mut Session, reply: &ResponseHeader, admitted: &Admitted) -> Result<()> {
-    let given = names_websocket(reply.headers.get(header::UPGRADE));
-    if !asks_to_leave(session, &admitted.route.stream) || !given {
+pub(super) fn switch(session: &mut Session, reply: &mut ResponseHeader, admitted: &Admitted) -> Result<()> {
+    if !asks_to_leave(session, &admitted.route.stream) {
         return Err(Error::explain(InvalidHTTPHeader, "a switch of protocols that nobody asked for").into_up());
     }
+    if let Err(error) = check_switch(&session.req_header().headers, &reply.headers) {
+        return Err(Error::explain(InvalidHTTPHeader, error.to_string()).into_up());
+    }
+    // What follows is framed by the other protocol.
+    reply.remove_header(&header::CONTENT_LENGTH);
+    reply.remove_header(&header::TRANSFER_ENCODING);
     session.set_read_timeout(None);
     Ok(())
 }
@@ -60,10 +86,6 @@ pub(super) fn unwatch(session: &Session, ctx: &RequestContext) {
     {
         link.set_watch(None);
     }
-}
-
-fn names_websocket(upgrade: Option<&http::HeaderValue>) -> bool {
-    upgrade.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 impl Gateway {

@@ -210,3 +210,113 @@ fn no_connection_leaves_http_unless_route_client_and_server_agree() {
         },
     );
 }
+
+#[test]
+fn a_handshake_that_breaks_the_rules_is_refused_before_any_server_hears_of_it() {
+    let gateway = Gateway::start(|config| {
+        config.route("{match: \"* /v1/events\", scope: application.read, upgrade: websocket}");
+    });
+    let token = gateway.token("application");
+    let line = |changed: &str, instead: &str| {
+        let all = [
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        ];
+        let kept =
+            all.iter().filter(|line| !line.starts_with(changed)).fold(String::new(), |kept, line| kept + line + "\r\n");
+        format!("Authorization: Bearer {token}\r\n{kept}{instead}")
+    };
+    let get = |lines: &str| format!("GET /v1/events HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+    let whole = line("-", "");
+    let cases = [
+        ("no key", get(&line("Sec-WebSocket-Key", "")), 400),
+        ("a short key", get(&line("Sec-WebSocket-Key", "Sec-WebSocket-Key: c2hvcnQ=\r\n")), 400),
+        (
+            "a key that is no base64",
+            get(&line("Sec-WebSocket-Key", "Sec-WebSocket-Key: !!!!!!!!!!!!!!!!!!!!!!==\r\n")),
+            400,
+        ),
+        ("two keys", get(&line("-", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")), 400),
+        ("two Upgrade lines", get(&line("-", "Upgrade: websocket\r\n")), 400),
+        ("another protocol beside", get(&line("-", "Upgrade: h2c\r\n")), 400),
+        ("another protocol in the list", get(&line("Upgrade", "Upgrade: websocket, h2c\r\n")), 400),
+        ("a Connection that does not name it", get(&line("Connection", "Connection: keep-alive\r\n")), 400),
+        ("no Connection", get(&line("Connection", "")), 400),
+        ("a body", get(&line("-", "Content-Length: 2\r\n")) + "hi", 400),
+        ("a chunked body", get(&line("-", "Transfer-Encoding: chunked\r\n")) + "2\r\nhi\r\n0\r\n\r\n", 400),
+        ("no version", get(&line("Sec-WebSocket-Version", "")), 400),
+        ("two versions", get(&line("-", "Sec-WebSocket-Version: 13\r\n")), 400),
+        ("HTTP/1.0", get(&whole).replace("HTTP/1.1", "HTTP/1.0"), 400),
+        ("another method", get(&whole).replace("GET", "POST"), 400),
+        ("another version", get(&line("Sec-WebSocket-Version", "Sec-WebSocket-Version: 8\r\n")), 426),
+    ];
+    each_row(
+        &cases,
+        |case| case.0.to_owned(),
+        |(_, bytes, status)| {
+            let mut connection = gateway.connect();
+            let reply = connection.send(bytes).reply();
+            reply.assert_problem(*status, "invalid_request");
+            assert_eq!(reply.header("sec-websocket-version"), (*status == 426).then_some("13"));
+            assert_eq!(reply.header("upgrade"), (*status == 426).then_some("websocket"));
+            let line = gateway.access_line(reply.json()["request_id"].as_str().unwrap());
+            assert_eq!((&line["decision"], &line["status"]), (&"refused".into(), &(*status).into()), "{line}");
+        },
+    );
+    gateway.upstream().assert_untouched();
+    // A stranger is told that first; where no WebSocket is taken, nobody asks.
+    let stranger = get(&whole).replace("Authorization", "X-Other").replace("-Key: d", "-Key: !");
+    gateway.connect().send(stranger).reply().assert_refused(401, "missing_token");
+    let elsewhere = get(&line("Sec-WebSocket-Key", "")).replace("/v1/events", "/healthz");
+    gateway.connect().send(elsewhere).reply().assert_status(200);
+}
+
+#[test]
+fn a_reply_that_answers_another_handshake_opens_nothing() {
+    let gateway = gateway("upgrade: websocket", |_| {});
+    let plain = handshake("/v1/events", &gateway.token("application"));
+    let asking = plain.clone().header("Sec-WebSocket-Protocol", "chat, v2");
+    let asking = asking.header("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits");
+    let with = |lines: &str| SWITCH.replace("\r\n\r\n", &format!("\r\n{lines}\r\n\r\n"));
+    let without = |name: &str| {
+        let kept = SWITCH.trim_end().split("\r\n").filter(|line| !line.starts_with(name));
+        kept.collect::<Vec<_>>().join("\r\n") + "\r\n\r\n"
+    };
+    let cases = [
+        ("the right answer", &plain, SWITCH.to_owned(), 101),
+        ("a subprotocol that was asked for", &asking, with("Sec-WebSocket-Protocol: v2"), 101),
+        ("an extension that was asked for", &asking, with("Sec-WebSocket-Extensions: permessage-deflate"), 101),
+        ("another key", &plain, SWITCH.replace("s3pPLMBiTxaQ9", "S3pPLMBiTxaQ9"), 502),
+        ("no answer to the key", &plain, without("Sec-WebSocket-Accept"), 502),
+        ("two answers", &plain, with("Sec-WebSocket-Accept: x"), 502),
+        ("no Upgrade", &plain, without("Upgrade"), 502),
+        ("no Connection", &plain, without("Connection"), 502),
+        ("a Connection that does not name it", &plain, SWITCH.replace("Connection: Upgrade", "Connection: close"), 502),
+        ("a subprotocol", &plain, with("Sec-WebSocket-Protocol: chat"), 502),
+        ("another subprotocol", &asking, with("Sec-WebSocket-Protocol: v3"), 502),
+        ("all subprotocols", &asking, with("Sec-WebSocket-Protocol: chat, v2"), 502),
+        ("an extension", &plain, with("Sec-WebSocket-Extensions: permessage-deflate"), 502),
+        ("another extension", &asking, with("Sec-WebSocket-Extensions: x-other"), 502),
+    ];
+    each_row(
+        &cases,
+        |case| case.0.to_owned(),
+        |(_, request, answer, status)| {
+            let (stepwise, steps) = Answer::stepwise();
+            gateway.upstream().once(stepwise);
+            let mut connection = gateway.connect();
+            connection.send_head(request);
+            steps.send(answer);
+            let reply = connection.reply_head().unwrap();
+            assert_eq!(reply.status, *status, "{}", reply.summary());
+            if *status != 101 {
+                let before = gateway.upstream().raw().len();
+                connection.send(b"frames for the server");
+                assert!(connection.closes_within(Duration::from_secs(5)));
+                assert_eq!(gateway.upstream().raw().len(), before, "a tunnel is open");
+            }
+        },
+    );
+}
