@@ -32,8 +32,8 @@ pub use path::{PathError, RequestTarget};
 pub use pattern::{MethodPattern, PathPattern, PatternError};
 pub use proxy_header::{MAX_PROXY_HEADER, NoProxyHeader, ProxyHeader, parse_proxy_header};
 pub use query::decode_form;
-pub use route::{
 pub use reserved::{FieldOwner, field_owner, is_end_to_end};
+pub use route::{
     Access, ApplicationPlaces, Enforcement, Found, Repetition, Route, RouteConflict, RouteId, RouteTable,
     TokenForwarding, UpstreamId,
 };

@@ -6,7 +6,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use pingora::{Error, ErrorType::InternalError, Result, http::ResponseHeader, proxy::Session};
 
 use super::{cors::Crossing, exchange::Exchange, mint::Minting, throttle::Standing};
@@ -32,6 +32,8 @@ pub struct RequestContext {
     pub(super) standing: Option<Standing>,
     /// What browsers are told, if its route says anything of them.
     pub(super) crossing: Option<Crossing>,
+    /// What we answered, where that is not the upstream's doing. gRPC may be told so within a 200.
+    pub(super) answered: Option<StatusCode>,
     arrived: SystemTime,
     started: Instant,
     _in_flight: Counted,
@@ -82,6 +84,7 @@ impl RequestContext {
             minting: None,
             standing: None,
             crossing: None,
+            answered: None,
             arrived: wall_clock(),
             started: super::now(),
             _in_flight: in_flight,
@@ -124,7 +127,7 @@ impl RequestContext {
             method: header.method.as_str(),
             path: std::str::from_utf8(path).unwrap_or_default(),
             address: super::headers::client_address(session),
-            status: session.response_written().map_or(0, |response| response.status.as_u16()),
+            status: session.response_written().map_or(0, |reply| self.answered.unwrap_or(reply.status).as_u16()),
             decision: self.decision,
             principal: self.principal.as_deref(),
             cache: self.cache,

@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
 
 /// The reply as the client of this request reads it: problem documents become trailers alone for gRPC ("Trailers-Only"
-/// in the protocol's description), everything else stays.
-pub(super) fn spoken(request: &HeaderMap, reply: Response<Bytes>) -> Response<Bytes> {
-    if !begins(request, GRPC) || !begins(reply.headers(), PROBLEM) {
+/// in the protocol's description), everything else stays. Over HTTP/1.1 there is no gRPC, whatever a request calls itself.
+pub(super) fn spoken(version: Version, request: &HeaderMap, reply: Response<Bytes>) -> Response<Bytes> {
+    if version != Version::HTTP_2 || !is_call(request) || !begins(reply.headers(), PROBLEM) {
         return reply;
     }
     let (mut parts, body) = reply.into_parts();
@@ -21,6 +21,18 @@ pub(super) fn spoken(request: &HeaderMap, reply: Response<Bytes>) -> Response<By
     parts.headers.insert(GRPC_STATUS, status);
     parts.headers.insert(GRPC_MESSAGE, message);
     Response::from_parts(parts, Bytes::new())
+}
+
+/// Whether a request is a call of gRPC: of the protocol itself, not of what browsers speak in its place.
+pub(super) fn is_call(request: &HeaderMap) -> bool {
+    let rest = |kind: &HeaderValue| kind.as_bytes().get(GRPC.len()).copied();
+    begins(request, GRPC) && matches!(request.get(header::CONTENT_TYPE).and_then(rest), None | Some(b'+' | b';' | b' '))
+}
+
+/// Whether a call's client takes trailers, which every one must.
+pub(super) fn takes_trailers(request: &HeaderMap) -> bool {
+    let lines = request.get_all(header::TE).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
 fn begins(headers: &HeaderMap, kind: &str) -> bool {
@@ -64,9 +76,19 @@ mod tests {
     use super::*;
 
     fn told(kind: &'static str, status: u16, reply_kind: &'static str, body: &'static str) -> Response<Bytes> {
+        told_over(Version::HTTP_2, kind, status, reply_kind, body)
+    }
+
+    fn told_over(
+        version: Version,
+        kind: &'static str,
+        status: u16,
+        reply_kind: &'static str,
+        body: &'static str,
+    ) -> Response<Bytes> {
         let request = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
         let reply = Response::builder().status(status).header(header::CONTENT_TYPE, reply_kind);
-        spoken(&request, reply.body(Bytes::from_static(body.as_bytes())).unwrap())
+        spoken(version, &request, reply.body(Bytes::from_static(body.as_bytes())).unwrap())
     }
 
     #[test]
@@ -97,5 +119,29 @@ mod tests {
     fn everything_else_stays() {
         assert_eq!(told("application/json", 401, PROBLEM, "{}").status(), 401);
         assert_eq!(told("application/grpc", 401, "application/json", "{}").status(), 401);
+        assert_eq!(told("application/grpc-web+proto", 401, PROBLEM, "{}").status(), 401);
+        for version in [Version::HTTP_10, Version::HTTP_11] {
+            assert_eq!(told_over(version, "application/grpc", 401, PROBLEM, "{}").status(), 401, "{version:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_is_told_from_what_only_begins_like_one() {
+        for (kind, expected) in [
+            ("application/grpc", true),
+            ("Application/GRPC+proto", true),
+            ("application/grpc;charset=utf-8", true),
+            ("application/grpc-web", false),
+            ("application/grpc-web+proto", false),
+            ("application/grpcx", false),
+            ("application/json", false),
+        ] {
+            let request = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
+            assert_eq!(is_call(&request), expected, "{kind}");
+        }
+        for (te, expected) in [("trailers", true), ("gzip, Trailers", true), ("gzip", false), ("trailers2", false)] {
+            let request = HeaderMap::from_iter([(header::TE, HeaderValue::from_static(te))]);
+            assert_eq!(takes_trailers(&request), expected, "{te}");
+        }
     }
 }

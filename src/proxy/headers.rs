@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header, request::Parts};
 use pingora::{
     Error,
     ErrorType::InvalidHTTPHeader,
@@ -13,6 +13,7 @@ use pingora::{
 
 use super::{
     context::{Admitted, BodyState, RequestId},
+    grpc,
     link::Link,
     origin,
 };
@@ -51,6 +52,11 @@ pub(super) fn prepare(
     }
     headers.insert(X_REQUEST_ID, id.header_value());
     state_origin(session, headers)?;
+    let request = &session.req_header().headers;
+    // Of one connection like others, but gRPC asks it of every call, and some servers refuse those without.
+    if parts.version == Version::HTTP_2 && grpc::is_call(request) && grpc::takes_trailers(request) {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
     *upstream = parts.into();
     Ok(())
 }
@@ -73,6 +79,8 @@ const X_CLIENT_CERT_SUBJECT: HeaderName = HeaderName::from_static("x-client-cert
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 /// What a client may see of a reply: one length at most, and nothing that was meant for this hop (RFC 9110 section 7.6.1).
 pub(super) fn check_reply(reply: &mut ResponseHeader) -> Result<()> {
@@ -80,8 +88,6 @@ pub(super) fn check_reply(reply: &mut ResponseHeader) -> Result<()> {
         return Err(Error::explain(InvalidHTTPHeader, "the reply has more than one length").into_up());
     }
     for name in nominated(reply).iter().chain(&HOP_BY_HOP) {
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
         reply.remove_header(name);
     }
     Ok(())
@@ -166,6 +172,12 @@ fn state_origin(session: &Session, headers: &mut HeaderMap) -> Result<()> {
     if let Some(host) = host {
         headers.insert(X_FORWARDED_HOST, host.clone());
     }
+    if let Some(port) = origin.and_then(|origin| origin.port.as_ref()) {
+        headers.insert(X_FORWARDED_PORT, port.clone());
+    }
+    if let Some(prefix) = origin.and_then(|origin| origin.prefix.as_ref()) {
+        headers.insert(X_FORWARDED_PREFIX, prefix.clone());
+    }
     if let Some(name) = Link::of(digest).and_then(Link::client) {
         headers.insert(X_CLIENT_CERT_SUBJECT, name.clone());
     }
@@ -174,12 +186,6 @@ fn state_origin(session: &Session, headers: &mut HeaderMap) -> Result<()> {
 
 fn visible(text: String) -> Result<HeaderValue> {
     HeaderValue::try_from(text).or_err(InvalidHTTPHeader, "addresses are visible ASCII")
-    if let Some(port) = origin.and_then(|origin| origin.port.as_ref()) {
-        headers.insert(X_FORWARDED_PORT, port.clone());
-    }
-    if let Some(prefix) = origin.and_then(|origin| origin.prefix.as_ref()) {
-        headers.insert(X_FORWARDED_PREFIX, prefix.clone());
-    }
 }
 
 const LONGEST_ADDRESS: usize = 45;

@@ -142,6 +142,7 @@ impl ProxyHttp for Gateway {
                 self.refuse(&refusal, ctx)
             }
         };
+        ctx.answered = Some(reply.status());
         respond::send(session, reply, ctx).await?;
         Ok(true)
     }
@@ -157,9 +158,9 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         headers::prepare(session, upstream, ctx.progress.admitted()?, &ctx.id)?;
+        self.name_server(upstream, ctx)?;
         ctx.minting.as_mut().map_or(Ok(()), |minting| minting.begin_try(upstream))
     }
-        self.name_server(upstream, ctx)?;
 
     async fn upstream_response_filter(
         &self,
@@ -256,6 +257,7 @@ impl ProxyHttp for Gateway {
         if let (Some(failure), false) = (failure, begun) {
             session.set_keepalive(None);
             let reply = respond::problem(failure, ctx.id.as_str());
+            ctx.answered = Some(reply.status());
             // The client may be gone by now; there is nobody else to tell.
             let _ = respond::send_last(session, reply, ctx).await;
         }

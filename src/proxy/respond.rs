@@ -150,7 +150,8 @@ pub(super) async fn send(session: &mut Session, reply: Response<Bytes>, ctx: &Re
 
 /// The same where the connection ends after the reply: what is still to come of the body is not waited for first.
 pub(super) async fn send_last(session: &mut Session, reply: Response<Bytes>, ctx: &RequestContext) -> Result<()> {
-    let (parts, body) = grpc::spoken(&session.req_header().headers, reply).into_parts();
+    let request = session.req_header();
+    let (parts, body) = grpc::spoken(request.version, &request.headers, reply).into_parts();
     let mut header = ResponseHeader::build(parts.status, Some(parts.headers.len() + 3))?;
     for (name, value) in &parts.headers {
         header.append_header(name, value)?;

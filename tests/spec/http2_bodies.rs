@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use super::http2::{spoken, spoken_with};
 use crate::harness::{
-    APP, CUSTOMER, Gateway, H2Server, Request, find, free_address,
+    APP, CUSTOMER, Gateway, H2Server, Request, await_that, find, free_address,
     http2::{Answered, END_STREAM, Frames, HEADERS, Http2Client, Sent},
 };
 
@@ -164,6 +164,21 @@ fn callers_of_grpc_are_told_in_their_own_words() {
         assert_eq!(reply.header("grpc-status"), Some(status), "{name}");
         assert!(reply.header("grpc-message").is_some_and(|message| !message.is_empty()), "{name}");
     }
+    // What happened stands in log and metric all the same.
+    let told = post("/v1/any/x", &[("authorization", "Bearer bad")], b"x");
+    assert_eq!((told.status, told.header("grpc-status")), (200, Some("16")));
+    for (route, status) in [("* /v1/any/**", 401), ("* /v1/any/**", 403), ("none", 404), ("POST /down/call", 502)] {
+        let stands = |line: &str| {
+            let line = serde_json::from_str::<serde_json::Value>(line).unwrap_or_default();
+            line["route"] == route && line["status"] == status
+        };
+        await_that("its line in the log", || gateway.log().lines().any(stands));
+    }
+    let refused = gateway.metrics().value("scopegate_requests_total", &[("route", "* /v1/any/**"), ("code", "401")]);
+    assert!(refused >= 2.0, "{refused}");
+    // Over HTTP/1.1 there is no gRPC, and what calls itself so gets the plain refusal.
+    let plain = Request::post("/v1/any/x").header("Content-Type", "application/grpc").body("x");
+    gateway.send(&plain).assert_refused(401, "missing_token");
     // Trailers alone: one frame, which ends the stream.
     let mut frames = Frames::open(gateway.public);
     let fields = [
@@ -200,6 +215,32 @@ fn calls_of_grpc_pass_with_the_trailers_of_their_replies() {
         let (head, body) = server.seen.requests.lock().unwrap().pop().unwrap();
         assert_eq!(body, b"abcd");
         assert_eq!(head.headers["x-customer-id"], CUSTOMER);
+        assert_eq!(head.headers.get_all("te").iter().collect::<Vec<_>>(), ["trailers"]);
         assert_eq!(head.uri.authority().unwrap().as_str(), "gateway.example");
+    }
+}
+
+#[test]
+fn te_is_for_calls_of_grpc_alone() {
+    let server = H2Server::start(None);
+    let gateway = Gateway::start(|config| {
+        config.plain("h2c: true");
+        config.instead = Some(server.address);
+        config.group.push("protocol: h2c".to_owned());
+    });
+    let client = Http2Client::open(gateway.public);
+    let bearer = format!("Bearer {}", gateway.token("application"));
+    for (kind, te, expected) in [
+        ("application/grpc", true, true),
+        ("application/grpc+proto", true, true),
+        ("application/grpc", false, false),
+        ("application/grpc-web", true, false),
+        ("application/json", true, false),
+    ] {
+        let mut fields = vec![("authorization", bearer.as_str()), ("content-type", kind)];
+        fields.extend(te.then_some(("te", "trailers")));
+        assert_eq!(client.post("/v1/any/x", &fields, b"x").status, 200);
+        let (head, _) = server.seen.requests.lock().unwrap().pop().unwrap();
+        assert_eq!(head.headers.contains_key("te"), expected, "{kind} {te}");
     }
 }

@@ -25,7 +25,7 @@ use h2::{
     Reason as Code, RecvStream,
     server::{Builder, Connection, SendResponse},
 };
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, Version};
 use pingora::{
     apps::HttpServerApp,
     protocols::{Digest, Stream, http::ServerSession},
@@ -253,7 +253,8 @@ fn terms(limits: HeadLimits) -> Builder {
 
 /// Answers a stream whose head breaks the rules. Where the client takes no reply, its stream counts as open.
 fn refuse(mut respond: SendResponse<Bytes>, request: &HeaderMap, violation: Violation, id: &RequestId) {
-    let (parts, body) = grpc::spoken(request, problem(Failure::Head(violation), id.as_str())).into_parts();
+    let (parts, body) =
+        grpc::spoken(Version::HTTP_2, request, problem(Failure::Head(violation), id.as_str())).into_parts();
     let end = body.is_empty();
     if let Ok(mut reply) = respond.send_response(Response::from_parts(parts, ()), end)
         && !end
