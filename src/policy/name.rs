@@ -129,7 +129,7 @@ pub fn header_begins_alike(own: &str, start: &str) -> bool {
     header_words(start).all(|word| own.next().is_some_and(|own| own.eq_ignore_ascii_case(word)))
 }
 
-fn header_words(name: &str) -> impl Iterator<Item = &[u8]> {
+pub(super) fn header_words(name: &str) -> impl Iterator<Item = &[u8]> {
     name.as_bytes().split(|byte| !byte.is_ascii_alphanumeric()).filter(|word| !word.is_empty())
 }
 

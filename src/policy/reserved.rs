@@ -1,6 +1,8 @@
 //! Names of header fields by which a server behind us may decide who asks, from where, and for what: which of them a
 //! client may say.
 
+use super::name::header_words;
+
 /// Who may say a field of some name to an upstream, from whoever likes to those who may least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FieldOwner {
@@ -51,8 +53,8 @@ fn is_plain(name: &[u8]) -> bool {
 /// The plain name that a server may make of this one. Those that hand fields on as variables (CGI, WSGI, Rack, PHP) write
 /// `_` for `-`, some of them for every other character too.
 fn fold(name: &str) -> String {
-    let words = name.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
+    let words: Vec<&[u8]> = header_words(name).collect();
+    String::from_utf8_lossy(&words.join(&b'-')).to_ascii_lowercase()
 }
 
 /// The owner of a plain name. Nearly every one is told by a letter or two.
