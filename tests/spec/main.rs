@@ -10,6 +10,7 @@
 //! | [`decision`] | 4: path, route, token, scope, in that order |
 //! | [`binding`] | 4: where the application ID stands, and that it is the token's |
 //! | [`headers`] | 5: what the upstream sees |
+//! | [`header_names`] | 5: that no server reads a name that a client may not say |
 //! | [`forwarded`] | 5: what trusted proxies tell of a request |
 //! | [`mint`] | 5: session tokens put into replies |
 //! | [`unminted`] | 5: replies that take no session token |
@@ -84,6 +85,7 @@ mod errors;
 mod faults;
 mod foreign_issuer;
 mod forwarded;
+mod header_names;
 mod headers;
 mod http2;
 mod http2_bodies;

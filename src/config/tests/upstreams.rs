@@ -1,5 +1,7 @@
 use std::{fs, path::PathBuf};
 
+use http::HeaderValue;
+
 use super::*;
 
 /// The one group of a file with these keys beside `servers`.
@@ -227,6 +229,48 @@ fn each_server_has_the_name_that_its_certificate_must_be_for() {
     assert_eq!(names(", tls: {}"), ["both.test", "127.0.0.1", "::1"]);
     assert_eq!(names(", tls: {sni: api.internal}"), ["api.internal"; 3]);
     assert_eq!(group("'unix:/a'", ", tls: {sni: api.internal}").servers[0].tls_name, "api.internal");
+}
+
+#[test]
+fn servers_are_called_what_their_certificate_is_for_or_where_they_are() {
+    let servers = "'both.test:80', '127.0.0.1:443', '[::1]:82'";
+    let hosts = |servers: &str, keys: &str| {
+        let servers = group(servers, keys).servers.into_iter();
+        servers.map(|server| server.host.map(|host| host.to_str().unwrap().to_owned())).collect::<Vec<_>>()
+    };
+    let named = |names: [&str; 3]| names.map(|name| Some(name.to_owned()));
+    assert_eq!(hosts(servers, ", host: server"), named(["both.test", "127.0.0.1:443", "[::1]:82"]));
+    assert_eq!(hosts(servers, ", tls: {}"), named(["both.test:80", "127.0.0.1", "[::1]:82"]));
+    let sni = ", host: server, tls: {sni: api.internal}";
+    assert_eq!(hosts(servers, sni), named(["api.internal:80", "api.internal", "api.internal:82"]));
+    assert_eq!(hosts("'unix:/a:1'", sni), [Some("api.internal".to_owned())]);
+    assert_eq!(hosts("'unix:/a:1'", ""), [None]);
+    for (keys, expected) in [
+        ("", HostHeader::Client),
+        (", host: client", HostHeader::Client),
+        (", host: server", HostHeader::Server),
+        (", host: api.internal", HostHeader::Named(HeaderValue::from_static("api.internal"))),
+        (", host: '[::1]:8443'", HostHeader::Named(HeaderValue::from_static("[::1]:8443"))),
+    ] {
+        assert_eq!(group(servers, keys).host, expected, "{keys}");
+    }
+}
+
+#[test]
+fn a_host_that_none_can_be_is_told() {
+    for (servers, host, message) in [
+        ("127.0.0.1:1", "'https://api.internal'", "`https://api.internal` is neither"),
+        ("127.0.0.1:1", "'api.internal/v1'", "`api.internal/v1` is neither"),
+        ("127.0.0.1:1", "'user@api.internal'", "`user@api.internal` is neither"),
+        ("127.0.0.1:1", "'a, b'", "`a, b` is neither"),
+        ("127.0.0.1:1", "'api.internal:http'", "`api.internal:http` is neither"),
+        ("127.0.0.1:1", "'::1'", "`::1` is neither"),
+        ("127.0.0.1:1", "''", "is neither"),
+        ("unix:/run/a.sock", "server", "`unix:/run/a.sock` has no name for `host: server`"),
+    ] {
+        let told = problems(&format!("upstreams: {{a: {{servers: ['{servers}'], host: {host}}}}}\n{ROUTE}"));
+        assert!(told.contains(message), "{host}: {told}");
+    }
 }
 
 #[test]
