@@ -12,8 +12,9 @@ use scopegate::{
     config,
     domain::{Catalogue, ClientId, CustomerId, IssuerId, Principal, ScopeSet, Timestamp, TokenId},
     policy::{
-        Access, ApplicationPlaces, Enforcement, Found, HeadLimits, JsonPointer, Parts, PathPattern, Repetition,
-        RequestTarget, Route, RouteId, RouteTable, TokenForwarding, UpstreamId, check_head, decide, head_end,
+        Access, ApplicationPlaces, EncodedDelimiters, Enforcement, Found, HeadLimits, JsonPointer, LetterCase, Parts,
+        PathPattern, Repetition, RequestTarget, Route, RouteId, RouteTable, TokenForwarding, UpstreamId, check_head,
+        decide, head_end,
     },
     token::{Algorithm, Expectations, Grant, PrivateKey, SessionClaims, SigningKey, bearer, issue},
     trust::{Cleared, Memory, Standing, Trust, TrustedKey, Verification},
@@ -72,6 +73,8 @@ fn route(place: usize, places: ApplicationPlaces, scopes: ScopeSet) -> Route {
         rate: None,
         upstream: UpstreamId::new(0),
         repetition: Repetition::ByMethod,
+        encoded: EncodedDelimiters::Refused,
+        letter_case: LetterCase::Insensitive,
     }
 }
 
@@ -98,7 +101,7 @@ fn routes(criterion: &mut Criterion) {
             let (method, pattern) = PathPattern::parse(&format!("POST /v1/resource{place}.get")).expect("a pattern");
             (method, pattern, route(place, ApplicationPlaces::default(), ScopeSet::EMPTY))
         });
-        let table = RouteTable::new(table.collect()).expect("no two are alike");
+        let table = RouteTable::new(table.collect(), &[]).expect("no two are alike");
         let path = format!("/v1/resource{}.get", count / 2);
         criterion.bench_function(&format!("route/find exact of {count}"), |bencher| {
             bencher.iter(|| matches!(table.find(&Method::POST, black_box(&path)), Found::Route(_)));
@@ -108,10 +111,25 @@ fn routes(criterion: &mut Criterion) {
             let (method, pattern) = PathPattern::parse(&text).expect("a pattern");
             (method, pattern, route(place, ApplicationPlaces::default(), ScopeSet::EMPTY))
         });
-        let table = RouteTable::new(table.collect()).expect("no two are alike");
+        let table = RouteTable::new(table.collect(), &[]).expect("no two are alike");
         let path = format!("/v1/resource{}/a/files/b", count / 2);
         criterion.bench_function(&format!("route/find pattern of {count}"), |bencher| {
             bencher.iter(|| matches!(table.find(&Method::GET, black_box(&path)), Found::Route(_)));
+        });
+    }
+}
+
+/// A pattern beside the literals that a server may take its paths for, and a path that must be folded to see it.
+fn likenesses(criterion: &mut Criterion) {
+    let patterns = ["POST /v1/applications.create", "POST /v1/applications.get", "POST /v1/applications.*"];
+    let table = patterns.iter().enumerate().map(|(place, text)| {
+        let (method, pattern) = PathPattern::parse(text).expect("a pattern");
+        (method, pattern, route(place, ApplicationPlaces::default(), ScopeSet::EMPTY))
+    });
+    let table = RouteTable::new(table.collect(), &[]).expect("no two are alike");
+    for (name, path) in [("plain", "/v1/applications.submit"), ("folded", "/v1/applications.submitAll")] {
+        criterion.bench_function(&format!("route/find pattern beside literals, {name}"), |bencher| {
+            bencher.iter(|| matches!(table.find(&Method::POST, black_box(path)), Found::Route(_)));
         });
     }
 }
@@ -241,5 +259,17 @@ fn next_server(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, head, routes, bearer_parse, cache_hit, recheck, decision, tokens, signatures, next_server);
+criterion_group!(
+    benches,
+    head,
+    routes,
+    likenesses,
+    bearer_parse,
+    cache_hit,
+    recheck,
+    decision,
+    tokens,
+    signatures,
+    next_server
+);
 criterion_main!(benches);

@@ -2,7 +2,10 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
-use crate::tls::{ClientCredentials, ClientFiles};
+use crate::{
+    policy::LetterCase,
+    tls::{ClientCredentials, ClientFiles},
+};
 
 /// A named group of servers.
 #[derive(Debug, Clone)]
@@ -31,6 +34,8 @@ pub struct Upstream {
     pub protocol: Protocol,
     /// What the servers are called in `Host` and `:authority`.
     pub host: HostHeader,
+    /// Whether they tell letters in a path from their other case.
+    pub letter_case: LetterCase,
     /// How the servers prove who they are, and we who we are; `None`: plain text.
     pub tls: Option<UpstreamTls>,
 }

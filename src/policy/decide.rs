@@ -45,7 +45,10 @@ mod tests {
     use super::*;
     use crate::{
         domain::{ClientId, CustomerId, IssuerId, Timestamp},
-        policy::{ApplicationPlaces, Enforcement, Repetition, RequestTarget, RouteId, TokenForwarding, UpstreamId},
+        policy::{
+            ApplicationPlaces, EncodedDelimiters, Enforcement, LetterCase, Repetition, RequestTarget, RouteId,
+            TokenForwarding, UpstreamId,
+        },
     };
 
     fn route(scopes: &[&str]) -> Route {
@@ -65,6 +68,8 @@ mod tests {
             rate: None,
             upstream: UpstreamId::new(0),
             repetition: Repetition::ByMethod,
+            encoded: EncodedDelimiters::Refused,
+            letter_case: LetterCase::Insensitive,
         }
     }
 

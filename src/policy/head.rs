@@ -184,7 +184,8 @@ fn check_request_line(line: &[u8]) -> Result<Version, Violation> {
     }
     let origin_form = target.first() == Some(&b'/') || (target == b"*" && method == b"OPTIONS");
     // The parser behind us holds targets as URIs and answers for itself where it cannot; that is ours to say.
-    let unusual = target.iter().any(|byte| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(byte));
+    // What follows a `#` it would leave out unseen.
+    let unusual = target.iter().any(|byte| !byte.is_ascii_graphic() || b"\"#<>\\^`{|}".contains(byte));
     if !origin_form || (unusual && !is_read_whole(target)) || has_control(target) {
         return Err(Violation::Target);
     }

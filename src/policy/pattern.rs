@@ -30,6 +30,17 @@ pub enum MethodPattern {
 }
 
 impl MethodPattern {
+    /// Reads a method in upper case, or `*`.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        if text.is_empty() || text.len() > 32 || !text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+            return Err(PatternError::Method);
+        }
+        Method::from_bytes(text.as_bytes()).map(Self::One).map_err(|_| PatternError::Method)
+    }
+
     /// Whether a request with `method` is meant.
     pub fn matches(&self, method: &Method) -> bool {
         match self {
@@ -78,7 +89,7 @@ impl PathPattern {
     /// Reads `METHOD /path`.
     pub fn parse(text: &str) -> Result<(MethodPattern, Self), PatternError> {
         let (method, path) = text.split_once(' ').ok_or(PatternError::Form)?;
-        let method = parse_method(method)?;
+        let method = MethodPattern::parse(method)?;
         let path = path.strip_prefix('/').ok_or(PatternError::Form)?;
         let (path, rest) = match path.strip_suffix("/**") {
             Some(before) => (Some(before), Rest::Any),
@@ -96,6 +107,20 @@ impl PathPattern {
     pub fn named_segment(&self, name: &str) -> Option<usize> {
         let is_named = |segment: &Segment| matches!(segment, Segment::Name(own) if **own == *name);
         self.segments.iter().position(is_named)
+    }
+
+    /// A pattern of literal segments; `path` begins with `/`.
+    pub(super) fn literal(path: &str) -> Self {
+        let segments = path[1..].split('/').map(|text| Segment::Literal(text.into())).collect();
+        Self { segments, rest: Rest::None }
+    }
+
+    /// Its segments without an empty last one.
+    pub(super) fn without_final_slash(&self) -> &[Segment] {
+        match self.segments.split_last() {
+            Some((Segment::Literal(last), before)) if last.is_empty() => before,
+            _ => &self.segments,
+        }
     }
 
     /// Whether only one path is meant.
@@ -138,16 +163,6 @@ impl Segment {
     }
 }
 
-fn parse_method(text: &str) -> Result<MethodPattern, PatternError> {
-    if text == "*" {
-        return Ok(MethodPattern::Any);
-    }
-    if text.is_empty() || text.len() > 32 || !text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
-        return Err(PatternError::Method);
-    }
-    Method::from_bytes(text.as_bytes()).map(MethodPattern::One).map_err(|_| PatternError::Method)
-}
-
 fn parse_segments(path: &str, rest: Rest) -> Result<Vec<Segment>, PatternError> {
     let texts: Vec<&str> = path.split('/').collect();
     let last = texts.len() - 1;
@@ -174,7 +189,8 @@ fn parse_segment(text: &str, may_be_empty: bool) -> Result<Segment, PatternError
         return Err(PatternError::Star);
     }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()+,=:@".contains(&byte);
-    if !literal.bytes().all(allowed) || literal == "." || literal == ".." {
+    let dots = !literal.is_empty() && !starred && literal.bytes().all(|byte| byte == b'.');
+    if !literal.bytes().all(allowed) || dots {
         return Err(PatternError::Path);
     }
     match (literal.is_empty(), starred) {
@@ -200,6 +216,7 @@ mod tests {
             ("GET /x//y", PatternError::Path),
             ("GET /./x", PatternError::Path),
             ("GET /x/..", PatternError::Path),
+            ("GET /x/...", PatternError::Path),
             ("GET /%41", PatternError::Path),
             ("GET /x?y", PatternError::Path),
             ("GET /x;y", PatternError::Path),

@@ -134,13 +134,14 @@ impl Gateway {
             ctx.subject = Subject::Endpoint(endpoint);
             return judge_endpoint(endpoint, &header.method);
         }
-        if let Some(Preflight { crossing, route, reply }) = Preflight::of(&self.routes, header) {
+        if let Some(Preflight { crossing, route, reply }) = Preflight::of(&self.routes, header)? {
             ctx.subject = Subject::Route(route);
             ctx.crossing = Some(crossing);
             return Ok(Judged::Preflight(reply));
         }
         let route = match self.routes.find(&header.method, target.path()) {
-            Found::Route(route) => Arc::clone(route),
+            Found::Route(route) if route.takes(target.delimiters()) => Arc::clone(route),
+            Found::Route(_) | Found::Alike(_) => return Err(Reason::Path.into()),
             Found::OtherMethods(methods) => {
                 let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
                 return Err(Refusal { allow: Some(allow), ..Reason::Method.into() });

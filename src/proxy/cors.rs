@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
-use pingora::{
-    Result,
-    http::{RequestHeader, ResponseHeader},
-};
+use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::{
+    domain::Reason,
     issuer::Endpoint,
     policy::{Cors, Credentials, Found, RequestTarget, Route, RouteId, RouteTable},
 };
@@ -43,11 +41,12 @@ impl Crossing {
             return None;
         }
         let asked = asked_method(header);
-        Self::on(find(routes, asked.as_ref().unwrap_or(&header.method), header)?, header)
+        let route = find(routes, asked.as_ref().unwrap_or(&header.method), header).ok()??;
+        Self::on(route, header)
     }
 
     /// Tells who may read a reply.
-    pub(super) fn state(&self, reply: &mut ResponseHeader) -> Result<()> {
+    pub(super) fn state(&self, reply: &mut ResponseHeader) -> pingora::Result<()> {
         if self.cors.varies() {
             reply.append_header(header::VARY, HeaderValue::from_static("origin"))?;
         }
@@ -64,16 +63,17 @@ impl Crossing {
 }
 
 impl Preflight {
-    /// Answers a preflight; `None` if the request is none, or is about a route that says nothing of browsers.
-    pub(super) fn of(routes: &RouteTable, header: &RequestHeader) -> Option<Self> {
-        let method = asked_method(header)?;
-        let route = find(routes, &method, header)?;
-        let mut crossing = Crossing::on(route, header)?;
+    /// Answers a preflight; `None` if the request is none, or is about a route that says nothing of browsers. Fails where
+    /// the request that it asks about would for its path.
+    pub(super) fn of(routes: &RouteTable, header: &RequestHeader) -> Result<Option<Self>, Reason> {
+        let Some(method) = asked_method(header) else { return Ok(None) };
+        let Some(route) = find(routes, &method, header)? else { return Ok(None) };
+        let Some(mut crossing) = Crossing::on(route, header) else { return Ok(None) };
         if !crossing.cors.takes(&method) {
             crossing.reader = None;
         }
         let reply = answer(&crossing, &method);
-        Some(Self { crossing, route: route.id, reply })
+        Ok(Some(Self { crossing, route: route.id, reply }))
     }
 }
 
@@ -105,14 +105,16 @@ fn asked_method(header: &RequestHeader) -> Option<Method> {
 }
 
 /// The route for `method` and the path of `header`. Our own endpoints are none: they say nothing to browsers.
-fn find<'r>(routes: &'r RouteTable, method: &Method, header: &RequestHeader) -> Option<&'r Route> {
-    let target = RequestTarget::parse(header.raw_path()).ok()?;
+fn find<'r>(routes: &'r RouteTable, method: &Method, header: &RequestHeader) -> Result<Option<&'r Route>, Reason> {
+    let target = RequestTarget::parse(header.raw_path()).map_err(|_| Reason::Path)?;
     if Endpoint::find(target.path()).is_some() {
-        return None;
+        return Ok(None);
     }
     match routes.find(method, target.path()) {
-        Found::Route(route) => Some(route),
-        Found::OtherMethods(_) | Found::Nothing => None,
+        Found::Route(route) if !route.takes(target.delimiters()) => Err(Reason::Path),
+        Found::Route(route) => Ok(Some(route)),
+        Found::Alike(_) => Err(Reason::Path),
+        Found::OtherMethods(_) | Found::Nothing => Ok(None),
     }
 }
 

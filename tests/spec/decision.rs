@@ -25,6 +25,28 @@ fn a_path_with_two_readings_is_refused_before_anything_else() {
         "/v1;x/applications",
         "/v1/applications%ff", // not UTF-8
         "/v1/applications%7f",
+        "/v1/any/things%3Adelete", // pchar that needs no encoding
+        "/v1/any/a%40b",
+        "/v1/any/a%2Bb",
+        "/v1/any/100%25", // what delimits when it stands plainly
+        "/v1/any/who%3F",
+        "/v1/any/one%23",
+        "/v1/any/%25u002e%25u002e/x",
+        "/v1/any/..%20/x", // dots and spaces, dropped on Windows
+        "/v1/any/.../x",
+        "/v1/any/%20/x",
+        "/v1/any/..%ef%bc%8fx", // compatibility forms
+        "/v1/any/%EF%BC%8E%EF%BC%8E/x",
+        "/v1/any/%E2%80%A5/x",
+        "/v1/any/..%E2%88%95x",
+        "/v1/any/..%EF%BC%BCx",
+        "/v1/any/x%EF%BC%9By",
+        "/v1/any/x%EF%BC%9Fy",
+        "/v1/any/x%C2%AD",
+        "/v1/any/x%E2%80%8B",
+        "/v1/any/x#/../y", // L5
+        "/v1/any/x#",
+        "/v1/any/x?a=b#c",
         "/v1/applications%0d%0aX-Evil:%201",
         "http://127.0.0.1/v1/applications", // PATH-09
     ];
@@ -277,7 +299,10 @@ fn what_was_judged_is_what_is_forwarded() {
         "/v1/any/x",
         "/v1/any/x?a=b&a=c&%41=%zz",
         "/v1/any/%C3%A9/%20",
+        "/v1/any/%c3%a9/A%20B",
         "/v1/any/a+b!$&'()*,=:@~",
+        "/v1/any/%5Ba%5D%7B%22%7C%5E%60%3C%3E%7D",
+        "/v1/any/%F0%9F%91%A9%E2%80%8D%F0%9F%92%BB",
         "/v1/any/x?",
         "/v1/any/x?a=^`{|}[]\\'!$&()*+,;:@/?~",
         "/v1/any/",

@@ -8,6 +8,7 @@ mod introspection;
 mod issuer;
 mod keys;
 mod listen;
+mod methods;
 mod mint;
 mod proxies;
 mod rates;
@@ -58,6 +59,7 @@ pub(super) fn check(raw: raw::Config, surroundings: &Surroundings, problems: &mu
         upstreams,
         threads,
         routes,
+        methods,
         cors,
         cache,
         limits,
@@ -71,11 +73,10 @@ pub(super) fn check(raw: raw::Config, surroundings: &Surroundings, problems: &mu
     let scopes = scopes::check(scopes, problems);
     let (names, upstreams) = upstreams::check(upstreams, surroundings, problems);
     let cors = cors::check(cors, problems);
-    let routes = routes::check(
-        routes,
-        &routes::Names { upstreams: &names, checked: &upstreams, scopes: &scopes, cors: &cors },
-        problems,
-    );
+    let methods = methods::check(methods, problems);
+    let names =
+        routes::Names { upstreams: &names, checked: &upstreams, scopes: &scopes, cors: &cors, methods: &methods };
+    let routes = routes::check(routes, &names, problems);
     let store_place = match &store {
         Written::Is(at) => Some(at.place),
         Written::Absent | Written::Broken => None,

@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{application, cors::Policies, mint, rates, scopes::Scopes, stream};
+use super::{application, cors::Policies, methods::Methods, mint, rates, scopes::Scopes, stream};
 use crate::{
     config::{
         Protocol, Upstream,
@@ -14,13 +14,13 @@ use crate::{
     },
     domain::ScopeSet,
     policy::{
-        Access, Enforcement, MethodPattern, PathPattern, Repetition, Route, RouteConflict, RouteId, RouteTable,
-        TokenForwarding, UpstreamId,
+        Access, Common, EncodedDelimiters, Enforcement, LetterCase, MethodPattern, PathPattern, Repetition, Route,
+        RouteConflict, RouteId, RouteTable, TokenForwarding, UpstreamId,
     },
 };
 
-/// The gateway's own paths, each served with `/v1` before it as well; no route can have one of them.
-const OWN_ENDPOINTS: [&str; 8] = [
+/// The gateway's own paths; no route can have one of them, or what is one of them to a server that folds.
+const OWN_ENDPOINTS: [&str; 16] = [
     "/oauth2/token",
     "/oauth2/userinfo",
     "/oauth2/revoke",
@@ -29,6 +29,14 @@ const OWN_ENDPOINTS: [&str; 8] = [
     "/.well-known/oauth-authorization-server",
     "/.well-known/openid-configuration",
     "/.well-known/oauth-protected-resource",
+    "/v1/oauth2/token",
+    "/v1/oauth2/userinfo",
+    "/v1/oauth2/revoke",
+    "/v1/oauth2/introspect",
+    "/v1/.well-known/jwks.json",
+    "/v1/.well-known/oauth-authorization-server",
+    "/v1/.well-known/openid-configuration",
+    "/v1/.well-known/oauth-protected-resource",
 ];
 
 /// What routes refer to.
@@ -38,12 +46,21 @@ pub(super) struct Names<'a> {
     pub(super) checked: &'a [Upstream],
     pub(super) scopes: &'a Scopes,
     pub(super) cors: &'a Policies,
+    pub(super) methods: &'a Methods,
 }
 
 impl Names<'_> {
-    fn protocol(&self, upstream: UpstreamId) -> Option<Protocol> {
-        let name = self.upstreams.get(upstream.place())?;
-        self.checked.iter().find(|checked| checked.name == *name).map(|checked| checked.protocol)
+    fn upstream(&self, id: UpstreamId) -> Option<&Upstream> {
+        let name = self.upstreams.get(id.place())?;
+        self.checked.iter().find(|checked| checked.name == *name)
+    }
+
+    fn protocol(&self, id: UpstreamId) -> Option<Protocol> {
+        self.upstream(id).map(|upstream| upstream.protocol)
+    }
+
+    fn letter_case(&self, id: UpstreamId) -> LetterCase {
+        self.upstream(id).map(|upstream| upstream.letter_case).unwrap_or_default()
     }
 }
 
@@ -56,7 +73,7 @@ pub(super) fn check(routes: Option<At<Vec<At<raw::Route>>>>, names: &Names, prob
         check_id(&route.value, &mut ids, problems);
         checked.extend(check_one(RouteId::new(at), route, names, problems));
     }
-    RouteTable::new(checked).unwrap_or_else(|conflicts| {
+    RouteTable::new(checked, &OWN_ENDPOINTS).unwrap_or_else(|conflicts| {
         refuse_conflicts(&conflicts, &places, problems);
         RouteTable::default()
     })
@@ -79,6 +96,7 @@ fn check_one(
         upstream,
         forward_token,
         idempotent,
+        encoded,
         rate,
         burst,
         timeouts,
@@ -87,7 +105,7 @@ fn check_one(
         cors,
         session_token,
     } = value;
-    let pattern = written.as_ref().and_then(|written| check_pattern(written, problems));
+    let pattern = written.as_ref().and_then(|written| check_pattern(written, names.methods, problems));
     let binding = Binding { stated: !application_id.is_absent(), place: scope_place(&scope) };
     let application = application::check(application_id, pattern.as_ref().map(|(_, path)| path), problems);
     let access = check_access(place, public, scope, names.scopes, problems);
@@ -96,6 +114,8 @@ fn check_one(
     let enforcement = check_enforcement(enforce, problems);
     let upstream = check_upstream(place, upstream, names.upstreams, problems);
     let (token, repetition) = (forwarding(&forward_token), repetition(&idempotent));
+    let encoded = check_encoded(encoded, problems);
+    let letter_case = names.letter_case(upstream);
     stream::check_protocol(&upgrade, names.protocol(upstream), problems);
     let stream = stream::check(timeouts, upgrade, close_on_expiry, access, problems);
     let cors = names.cors.of_route(cors, problems);
@@ -103,22 +123,44 @@ fn check_one(
     // Everything has been looked at; a route without a pattern ends here.
     let (method, path) = pattern?;
     let name = name.given().or(written)?.value.into();
-    let route =
-        Route { id, name, access, enforcement, application, token, mint, stream, cors, rate, upstream, repetition };
+    let route = Route {
+        id,
+        name,
+        access,
+        enforcement,
+        application,
+        token,
+        mint,
+        stream,
+        cors,
+        rate,
+        upstream,
+        repetition,
+        encoded,
+        letter_case,
+    };
     Some((method, path, route))
 }
 
-fn check_pattern(written: &At<String>, problems: &mut Problems) -> Option<(MethodPattern, PathPattern)> {
-    let path = written.value.split_once(' ').map_or("", |(_, path)| path);
-    if OWN_ENDPOINTS.contains(&path.strip_prefix("/v1").unwrap_or(path)) {
-        let shown = show(path);
-        problems.push(
-            written.place,
-            format!("{shown} is one of the gateway's own endpoints: no request reaches this route"),
-        );
-    }
+fn check_pattern(
+    written: &At<String>,
+    methods: &Methods,
+    problems: &mut Problems,
+) -> Option<(MethodPattern, PathPattern)> {
+    let shown = show(&written.value);
     let parsed = PathPattern::parse(&written.value);
-    parsed.map_err(|error| problems.push(written.place, format!("{} {error}", show(&written.value)))).ok()
+    let (method, path) = parsed.map_err(|error| problems.push(written.place, format!("{shown} {error}"))).ok()?;
+    methods.refuse_unknown(&method, written.place, problems);
+    if let Some(own) = OWN_ENDPOINTS.iter().find(|own| path.is_alike(own)) {
+        let path = show(written.value.split_once(' ').map_or("", |(_, path)| path));
+        let message = if path == show(own) {
+            format!("{path} is one of the gateway's own endpoints: no request reaches this route")
+        } else {
+            format!("{path} is to many servers the same path as `{own}`, one of the gateway's own endpoints")
+        };
+        problems.push(written.place, message);
+    }
+    Some((method, path))
 }
 
 /// Ids are label values of metrics, so each stands for one route. Two equal defaults are two equal matches, told as such.
@@ -232,6 +274,20 @@ fn repetition(written: &Written<bool>) -> Repetition {
     }
 }
 
+fn check_encoded(written: Written<String>, problems: &mut Problems) -> EncodedDelimiters {
+    let Some(At { place, value }) = written.given() else {
+        return EncodedDelimiters::Refused;
+    };
+    match value.as_str() {
+        "refused" => EncodedDelimiters::Refused,
+        "allowed" => EncodedDelimiters::Allowed,
+        other => {
+            problems.push(place, unknown("value of `encoded`", other, ["refused", "allowed"]));
+            EncodedDelimiters::Refused
+        }
+    }
+}
+
 fn check_enforcement(written: Written<String>, problems: &mut Problems) -> Enforcement {
     let Some(At { place, value }) = written.given() else {
         return Enforcement::Enforce;
@@ -264,13 +320,22 @@ fn check_upstream(route: Place, written: Written<String>, names: &[Arc<str>], pr
 /// One problem for each route that repeats an earlier one.
 fn refuse_conflicts(conflicts: &[RouteConflict], places: &[Place], problems: &mut Problems) {
     let mut told = HashSet::new();
-    for RouteConflict { first, second } in conflicts {
-        if told.insert(second.place()) {
-            let line = places[first.place()].line;
-            problems.push(
-                places[second.place()],
-                format!("some requests match this route and the one in line {line} equally well"),
-            );
+    for RouteConflict { first, second, common } in conflicts {
+        if !told.insert(second.place()) {
+            continue;
         }
+        let line = places[first.place()].line;
+        let message = match common {
+            Common::Matches => format!("some requests match this route and the one in line {line} equally well"),
+            Common::Folded => format!(
+                "to many servers this route and the one in line {line} are one: they differ only in letter case, a \
+                 spelling or what ends a segment; remove one, or set `case: sensitive` on an upstream that tells letters apart"
+            ),
+            Common::FinalSlash => format!(
+                "to many servers this route and the one in line {line} are one: they differ only in a final slash; \
+                 ask the same of callers on both, or remove one"
+            ),
+        };
+        problems.push(places[second.place()], message);
     }
 }

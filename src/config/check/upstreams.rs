@@ -6,12 +6,15 @@ use super::{
     servers::{self, Placed, Security},
     upstream_tls,
 };
-use crate::config::{
-    Balance, Eject, Health, HealthCheck, Protocol, Timeouts, Upstream,
-    cursor::{At, Named, Written},
-    problem::{Place, Problems, show},
-    raw,
-    suggest::unknown,
+use crate::{
+    config::{
+        Balance, Eject, Health, HealthCheck, Protocol, Timeouts, Upstream,
+        cursor::{At, Named, Written},
+        problem::{Place, Problems, show},
+        raw,
+        suggest::unknown,
+    },
+    policy::LetterCase,
 };
 
 /// The names of all groups, broken ones too, and the groups in the same order.
@@ -49,6 +52,7 @@ fn check_one(name: Arc<str>, raw: raw::Upstream, surroundings: &Surroundings, pr
         pool: written_pool,
         protocol,
         host,
+        case,
         tls,
     } = raw;
     let mut servers = servers::check(servers.map(|at| at.value).unwrap_or_default(), surroundings, problems);
@@ -85,6 +89,7 @@ fn check_one(name: Arc<str>, raw: raw::Upstream, surroundings: &Surroundings, pr
         idle_connections: optional(idle, "`idle` must be 1 to 1000000", problems),
         protocol: self::protocol(protocol, without_tls, problems),
         host: servers::check_host(host, &servers, problems),
+        letter_case: letter_case(case, problems),
         tls,
         servers: servers.into_iter().map(|Placed { server, at: _ }| server).collect(),
     }
@@ -196,6 +201,18 @@ fn protocol(written: Written<String>, without_tls: bool, problems: &mut Problems
         (other, _) => {
             problems.push(place, unknown("protocol", other, ["http1", "h2", "h2c"]));
             Protocol::Http1
+        }
+    }
+}
+
+fn letter_case(written: Written<String>, problems: &mut Problems) -> LetterCase {
+    let Some(At { place, value }) = written.given() else { return LetterCase::Insensitive };
+    match value.as_str() {
+        "insensitive" => LetterCase::Insensitive,
+        "sensitive" => LetterCase::Sensitive,
+        other => {
+            problems.push(place, unknown("case", other, ["insensitive", "sensitive"]));
+            LetterCase::Insensitive
         }
     }
 }

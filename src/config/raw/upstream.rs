@@ -21,6 +21,7 @@ pub struct Upstream {
     pub pool: Written<Pool>,
     pub protocol: Written<String>,
     pub host: Written<String>,
+    pub case: Written<String>,
     pub tls: Written<Tls>,
 }
 
@@ -93,6 +94,7 @@ impl Upstream {
             pool: fields.optional("pool", Pool::read),
             protocol: fields.optional("protocol", text),
             host: fields.optional("host", text),
+            case: fields.optional("case", text),
             tls: fields.optional("tls", Tls::read),
         })
     }

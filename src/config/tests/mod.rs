@@ -1,5 +1,6 @@
 mod routes;
 mod sections;
+mod spellings;
 mod upstreams;
 
 use std::{io, net::SocketAddr};
@@ -7,7 +8,9 @@ use std::{io, net::SocketAddr};
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::{Access, Enforcement, JsonPointer, Mint, MintSource, TokenForwarding};
+use crate::policy::{
+    Access, EncodedDelimiters, Enforcement, JsonPointer, LetterCase, Mint, MintSource, TokenForwarding,
+};
 
 const UPSTREAM: &str = "upstreams: {a: {servers: ['127.0.0.1:9000']}}";
 const ROUTE: &str = "routes: [{match: GET /x, public: true}]";
@@ -90,8 +93,8 @@ fn the_defaults_are_those_of_the_manual() {
 #[test]
 fn every_key_of_a_route_reaches_it() {
     let route = "routes: [{match: 'GET /a/{id}', id: one, scope: [application.session, application], upstream: b, \
-                 application_id: {path: id, query: app, header: X-App, body: /a/b}, enforce: report, forward_token: true, rate: 5/1m, burst: 9}]\n\
-                 upstreams: {a: {servers: ['127.0.0.1:1']}, b: {servers: ['127.0.0.1:2']}}\n";
+                 application_id: {path: id, query: app, header: X-App, body: /a/b}, enforce: report, forward_token: true, rate: 5/1m, burst: 9, encoded: allowed}]\n\
+                 upstreams: {a: {servers: ['127.0.0.1:1']}, b: {servers: ['127.0.0.1:2'], case: sensitive}}\n";
     let config = parsed(route).unwrap();
     let route = &config.routes.routes()[0];
     assert_eq!((&*route.name, &*config.upstream(route.upstream).name), ("one", "b"));
@@ -99,6 +102,7 @@ fn every_key_of_a_route_reaches_it() {
     let find = |name| config.catalogue.find(name).unwrap();
     assert_eq!(route.access, Access::AnyOf(find("application").union(find("application.session"))));
     assert_eq!(route.rate, Some(Rate { burst: 9, ..Rate::new(5, Duration::from_secs(60)) }));
+    assert_eq!((route.encoded, route.letter_case), (EncodedDelimiters::Allowed, LetterCase::Sensitive));
     assert_eq!(route.application.path, Some(1));
     assert_eq!(route.application.query.as_deref(), Some("app"));
     assert_eq!(route.application.header.as_ref().map(http::HeaderName::as_str), Some("x-app"));

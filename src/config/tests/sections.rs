@@ -13,7 +13,7 @@ routs: []
 zzz: 1",
             &[
                 "3:1: unknown key `routs`; did you mean `routes`?",
-                "4:1: unknown key `zzz`; known here: `listen`, `admin`, `issuer`, `store`, `store_key`, `trust`, `upstreams`, `threads`, `routes`, `cors`, `cache`, `limits`, `scopes`, `reload`, `trusted_proxies`",
+                "4:1: unknown key `zzz`; known here: `listen`, `admin`, `issuer`, `store`, `store_key`, `trust`, `upstreams`, `threads`, `routes`, `methods`, `cors`, `cache`, `limits`, `scopes`, `reload`, `trusted_proxies`",
             ],
         ),
         ("just text", &["1:1: expected a mapping, found text"]),

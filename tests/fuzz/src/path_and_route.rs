@@ -97,6 +97,8 @@ fn route((place, text): (usize, &&str)) -> Option<(MethodPattern, PathPattern, R
         cors: None,
         rate: None,
         repetition: Repetition::ByMethod,
+        encoded: EncodedDelimiters::Refused,
+        letter_case: LetterCase::Insensitive,
         upstream: UpstreamId::new(0),
     };
     Some((method, path, route))
