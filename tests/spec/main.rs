@@ -8,6 +8,7 @@
 //! | [`introspection`] | 2: what a token is good for, and who may know |
 //! | [`revocation_endpoint`] | 2: a client revokes its own token |
 //! | [`decision`] | 4: path, route, token, scope, in that order |
+//! | [`likeness`] | 4: other spellings of a path that is a stricter route's |
 //! | [`binding`] | 4: where the application ID stands, and that it is the token's |
 //! | [`headers`] | 5: what the upstream sees |
 //! | [`header_names`] | 5: that no server reads a name that a client may not say |
@@ -95,6 +96,7 @@ mod hygiene;
 mod introspection;
 mod junk;
 mod key_sets;
+mod likeness;
 mod listeners;
 mod log_outputs;
 mod mint;
