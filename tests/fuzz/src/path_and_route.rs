@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use http::{Method, uri::PathAndQuery};
 use scopegate::policy::{
-    Access, ApplicationPlaces, Enforcement, Found, MethodPattern, PathPattern, Repetition, RequestTarget, Route,
-    RouteId, RouteTable, TokenForwarding, UpstreamId,
+    Access, ApplicationPlaces, EncodedDelimiters, Enforcement, Found, LetterCase, MethodPattern, PathPattern,
+    Repetition, RequestTarget, Route, RouteId, RouteTable, TokenForwarding, Twin, UpstreamId,
 };
 use url::Url;
 
@@ -12,7 +12,8 @@ use super::decode;
 const METHODS: [Method; 4] = [Method::GET, Method::HEAD, Method::POST, Method::PUT];
 
 /// A target that passes reads the same decoded, decoded again, normalised, and by two other parsers; and the route found
-/// for it is the one that comparing it with every pattern gives. The first line is the target, each other one a pattern.
+/// for it is the one that comparing it with every pattern gives, and that it gives to servers which fold. The first line
+/// is the target, each other one a pattern.
 pub fn path_and_route(data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let target = lines.next().unwrap_or_default();
@@ -61,13 +62,17 @@ fn normalised(path: &str) -> String {
 }
 
 fn assert_best_route(patterns: &[&str], path: &str) {
-    let routes = |patterns: &[&str]| RouteTable::new(patterns.iter().enumerate().filter_map(route).collect());
+    let routes = |patterns: &[&str]| RouteTable::new(patterns.iter().enumerate().filter_map(route).collect(), &[]);
     let Ok(table) = routes(patterns) else { return };
     let backwards: Vec<&str> = patterns.iter().rev().copied().collect();
     let turned = routes(&backwards).expect("a conflict does not depend on the order");
     let meant: Vec<&str> = patterns.iter().copied().filter(|pattern| means(pattern, path)).collect();
     for method in METHODS {
+        assert_no_likeness(patterns, path, &method, table.find(&method, path));
         let found = name(table.find(&method, path));
+        if found.starts_with("alike ") {
+            continue;
+        }
         assert_eq!(found, name(turned.find(&method, path)), "the order of the file counts");
         let mut taking: Vec<&str> = meant.iter().copied().filter(|pattern| takes(pattern, &method)).collect();
         taking.sort_by_key(|pattern| std::cmp::Reverse(rank(pattern)));
@@ -107,6 +112,8 @@ fn route((place, text): (usize, &&str)) -> Option<(MethodPattern, PathPattern, R
 fn name(found: Found<'_>) -> String {
     match found {
         Found::Route(route) => route.name.to_string(),
+        Found::Alike(Twin::Route(route)) => format!("alike {}", route.name),
+        Found::Alike(Twin::Endpoint) => panic!("no endpoints were named"),
         Found::OtherMethods(methods) => {
             format!("others {:?}", methods.iter().map(ToString::to_string).collect::<BTreeSet<_>>())
         }
@@ -114,12 +121,50 @@ fn name(found: Found<'_>) -> String {
     }
 }
 
+/// How some servers read a path, and the patterns of their own routes, from the strictest to the most lenient.
+const READERS: [fn(&str) -> String; 5] = [
+    |path| path.strip_suffix('/').unwrap_or(path).to_owned(),
+    |path| path.to_ascii_lowercase(),
+    |path| path.strip_suffix('/').unwrap_or(path).to_lowercase(),
+    |path| path.to_uppercase(),
+    |path| path.split('/').map(|name| name.trim_end_matches(['.', ' '])).collect::<Vec<_>>().join("/").to_lowercase(),
+];
+
+/// What only a pattern means is not, to any of the readers, a path of a route that comes before it; and what is refused
+/// for that reason could have been admitted otherwise.
+fn assert_no_likeness(patterns: &[&str], path: &str, method: &Method, found: Found<'_>) {
+    let sound =
+        patterns.iter().copied().filter(|pattern| takes(pattern, method) && PathPattern::parse(pattern).is_ok());
+    let meant = sound.clone().filter(|pattern| means(pattern, path)).map(rank).max();
+    match found {
+        Found::Route(route) => {
+            let decoded = String::from_utf8(decode::percent(path.as_bytes())).expect("a decoded path is UTF-8");
+            let own = rank(&route.name);
+            for (at, read) in READERS.iter().enumerate().filter(|_| !own.0) {
+                let stricter = sound.clone().find(|pattern| {
+                    let (before, pattern_path) = (rank(pattern) > own, pattern.split_once(' ').expect("a pattern").1);
+                    // A literal that a reader shortens has another precedence there.
+                    before && same_length(pattern_path, *read) && means_path(&read(pattern_path), &read(&decoded))
+                });
+                assert_eq!(stricter, None, "reader {at} takes it for that one, not for {}", route.name);
+            }
+        }
+        Found::Alike(Twin::Route(route)) => assert!(meant.is_some_and(|meant| !meant.0) && takes(&route.name, method)),
+        Found::Alike(Twin::Endpoint) | Found::OtherMethods(_) | Found::Nothing => {}
+    }
+}
+
+fn same_length(pattern: &str, read: fn(&str) -> String) -> bool {
+    read(pattern).len() == pattern.len()
+}
+
 /// Whether a pattern means a path, segment by segment, as the manual says it.
 fn means(pattern: &str, path: &str) -> bool {
-    if PathPattern::parse(pattern).is_err() {
-        return false;
-    }
-    let pattern: Vec<&str> = segments(pattern).collect();
+    PathPattern::parse(pattern).is_ok() && pattern.split_once(' ').is_some_and(|(_, pattern)| means_path(pattern, path))
+}
+
+fn means_path(pattern: &str, path: &str) -> bool {
+    let pattern: Vec<&str> = pattern.split('/').collect();
     let path: Vec<&str> = path.split('/').collect();
     let (pattern, lengths_agree) = match pattern.split_last() {
         Some((&"**", before)) => (before, path.len() > before.len()),
