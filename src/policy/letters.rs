@@ -25,12 +25,21 @@ pub(super) const fn is_faint(letter: char) -> bool {
 pub(super) fn fold(text: &str, case: LetterCase, folded: &mut String) {
     for letter in text.chars() {
         match letter {
-            // Where a path is decoded as if it were a form, `+` is a space.
-            '+' => folded.push(' '),
-            _ if letter.is_ascii() => folded.push(in_case(letter, case)),
+            _ if letter.is_ascii() => folded.push(best_fit(in_case(letter, case))),
             _ => std::iter::once(letter).nfkd().for_each(|letter| fold_letter(letter, case, folded)),
         }
     }
+}
+
+/// A folded segment without what servers on Windows drop: dots and spaces at its end, and the name of a stream; a space
+/// before it is nothing to those that trim.
+pub(super) fn bare(segment: &str) -> &str {
+    file_name(segment).trim_end_matches(['.', ' ']).trim_start_matches(' ')
+}
+
+/// A segment without the name of an NTFS stream (`::$DATA`, `:$I30:$INDEX_ALLOCATION`).
+pub(super) fn file_name(segment: &str) -> &str {
+    segment.find(":$").map_or(segment, |stream| segment[..stream].trim_end_matches([':', '.', ' ']))
 }
 
 /// Whether a server tells `A` from `a` in a path.
@@ -65,10 +74,14 @@ fn fold_letter(letter: char, case: LetterCase, folded: &mut String) {
     }
 }
 
-/// The ASCII character that Windows writes for `letter` in a code page without it.
+/// The ASCII character that Windows writes for `letter` in a code page without it. All spaces are one, and so is `+`, where
+/// a path is decoded as if it were a form.
 fn best_fit(letter: char) -> char {
-    if letter.is_whitespace() {
+    if letter == '+' || letter.is_whitespace() {
         return ' ';
+    }
+    if letter.is_ascii() {
+        return letter;
     }
     BEST_FIT.iter().find(|(from, _)| *from == letter).map_or(letter, |(_, to)| *to)
 }
@@ -201,7 +214,7 @@ mod tests {
             ("/cr\u{e9}ate", "/create", "/create"),
             ("/p\u{200d}ro\u{fe0f}t", "/prot", "/prot"),
             ("/a\u{ff1a}b", "/a:b", "/a:b"),
-            ("/a+b\u{a0}\u{3000}", "/a b  ", "/a b  "),
+            ("/a+b\u{a0}\u{3000}\u{ff0b}", "/a b   ", "/a b   "),
             ("/\u{142}\u{3c0}", "/lp", "/lp"),
             ("/\u{4e2d}", "/\u{4e2d}", "/\u{4e2d}"),
         ] {

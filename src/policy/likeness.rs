@@ -7,11 +7,11 @@ use std::{borrow::Cow, sync::Arc};
 use http::Method;
 
 use super::{
-    letters::{LetterCase, fold},
+    letters::{LetterCase, bare, fold},
     path::percent_decode,
     pattern::{MethodPattern, PathPattern, Rest, Segment},
     route::{Route, Twin},
-    tree::{Comparison, Tree, bare},
+    tree::{Comparison, Tree},
 };
 
 /// Every route and endpoint as a server may spell it that folds.

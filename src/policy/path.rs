@@ -165,20 +165,33 @@ enum Position {
     Last,
 }
 
-/// Refuses segments that are nothing, or a way up, to servers which drop what ends a name on Windows: dots and spaces.
+/// Refuses segments that are nothing, or a way up, to servers which drop what ends a name on Windows: dots and spaces, and
+/// behind them the name of a stream (`::$DATA`).
 fn check_segment(segment: &[u8], position: Position) -> Result<(), PathError> {
-    let (mut rest, mut dots) = (segment, 0);
+    let (mut rest, mut dots, mut colons, mut previous) = (segment, 0, 0, b'/');
     loop {
-        rest = match rest {
-            [b'.', rest @ ..] => {
+        let length = match rest {
+            [b'.', ..] => {
                 dots += 1;
-                rest
+                1
             }
-            [b'%', b'2', b'0', rest @ ..] => rest,
-            [] if dots > 0 => return Err(PathError::DotSegment),
-            [] if position == Position::Inner => return Err(PathError::EmptySegment),
+            [b':', ..] => {
+                colons += 1;
+                1
+            }
+            [b'%', b'2', b'0', ..] => 3,
+            [b'$', ..] if previous == b':' => break,
+            [] if colons == 0 => break,
             _ => return Ok(()),
         };
+        previous = rest[0];
+        rest = &rest[length..];
+    }
+    let may_be_empty = position == Position::Last && rest.is_empty();
+    match dots {
+        0 if may_be_empty => Ok(()),
+        0 => Err(PathError::EmptySegment),
+        _ => Err(PathError::DotSegment),
     }
 }
 
@@ -189,9 +202,10 @@ fn check_letters(path: &str) -> Result<(), PathError> {
     }
     let mut segments = path[1..].split('/').peekable();
     while let Some(segment) = segments.next() {
-        let mut seen =
-            segment.chars().filter(|letter| !letters::is_faint(*letter) && !letter.is_whitespace()).peekable();
-        match (seen.peek().is_some(), segments.peek().is_some()) {
+        let name = letters::file_name(segment);
+        let mut seen = name.chars().filter(|letter| !letters::is_faint(*letter) && !letter.is_whitespace()).peekable();
+        let is_more = segments.peek().is_some() || name != segment;
+        match (seen.peek().is_some(), is_more) {
             (true, _) if seen.all(|letter| letter == '.') => return Err(PathError::DotSegment),
             (false, true) => return Err(PathError::EmptySegment),
             (true | false, _) => {}

@@ -1,5 +1,7 @@
 use http::Method;
 
+use super::letters::bare;
+
 /// Why a text is not a route pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
@@ -189,8 +191,8 @@ fn parse_segment(text: &str, may_be_empty: bool) -> Result<Segment, PatternError
         return Err(PatternError::Star);
     }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()+,=:@".contains(&byte);
-    let dots = !literal.is_empty() && !starred && literal.bytes().all(|byte| byte == b'.');
-    if !literal.bytes().all(allowed) || dots {
+    let never_matches = !literal.is_empty() && !starred && bare(literal).is_empty();
+    if !literal.bytes().all(allowed) || never_matches {
         return Err(PatternError::Path);
     }
     match (literal.is_empty(), starred) {
@@ -217,6 +219,7 @@ mod tests {
             ("GET /./x", PatternError::Path),
             ("GET /x/..", PatternError::Path),
             ("GET /x/...", PatternError::Path),
+            ("GET /x/::$DATA", PatternError::Path),
             ("GET /%41", PatternError::Path),
             ("GET /x?y", PatternError::Path),
             ("GET /x;y", PatternError::Path),

@@ -2,7 +2,10 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use super::pattern::{PathPattern, Rest, Segment};
+use super::{
+    letters::bare,
+    pattern::{PathPattern, Rest, Segment},
+};
 
 /// The keys are the configuration's, so a caller cannot make them collide, and a fast hash serves.
 pub(super) type Map<V> = HashMap<Box<str>, V, RandomState>;
@@ -110,11 +113,4 @@ impl<T> Tree<T> {
         }
         node.size == 1
     }
-}
-
-/// A folded segment without what servers on Windows drop: dots and spaces at its end, and the name of an NTFS stream
-/// (`::$DATA`, `:$I30:$INDEX_ALLOCATION`); a space before it is nothing to those that trim.
-pub(super) fn bare(segment: &str) -> &str {
-    let file = segment.find(":$").map(|stream| segment[..stream].trim_end_matches(':'));
-    file.filter(|file| !file.is_empty()).unwrap_or(segment).trim_end_matches(['.', ' ']).trim_start_matches(' ')
 }

@@ -114,8 +114,6 @@ fn check_one(
     let enforcement = check_enforcement(enforce, problems);
     let upstream = check_upstream(place, upstream, names.upstreams, problems);
     let (token, repetition) = (forwarding(&forward_token), repetition(&idempotent));
-    let encoded = check_encoded(encoded, problems);
-    let letter_case = names.letter_case(upstream);
     stream::check_protocol(&upgrade, names.protocol(upstream), problems);
     let stream = stream::check(timeouts, upgrade, close_on_expiry, access, problems);
     let cors = names.cors.of_route(cors, problems);
@@ -136,8 +134,8 @@ fn check_one(
         rate,
         upstream,
         repetition,
-        encoded,
-        letter_case,
+        encoded: check_encoded(encoded, problems),
+        letter_case: names.letter_case(upstream),
     };
     Some((method, path, route))
 }
