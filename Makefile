@@ -19,7 +19,7 @@ deps: ## install what the build needs and this machine lacks (cmake, a C compile
 	@command -v cargo >/dev/null || { echo "no Rust toolchain here: see https://rustup.rs (1.88 or newer)" >&2; exit 1; }
 
 test-deps: deps
-	@.ci/need curl:curl python3:python3 node:nodejs npm:npm chromium:chromium php:php-cli
+	@.ci/need curl:curl python3:python3 node:nodejs npm:npm chromium:chromium php:php-cli nginx:nginx-light
 	@ruby -e 'require "rack/handler/webrick"' 2>/dev/null || .ci/need rack-is-missing:ruby,ruby-rack,ruby-webrick
 	@# Debian keeps the server's programs off PATH, each version in a folder of its own.
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || .ci/need postgres:postgresql

@@ -9,6 +9,7 @@
 //! | [`revocation_endpoint`] | 2: a client revokes its own token |
 //! | [`decision`] | 4: path, route, token, scope, in that order |
 //! | [`likeness`] | 4: other spellings of a path that is a stricter route's |
+//! | [`routers`] | 4: the same, asked of routers that other people wrote |
 //! | [`binding`] | 4: where the application ID stands, and that it is the token's |
 //! | [`headers`] | 5: what the upstream sees |
 //! | [`header_names`] | 5: that no server reads a name that a client may not say |
@@ -109,6 +110,7 @@ mod rates;
 mod revocation;
 mod revocation_endpoint;
 mod rotation;
+mod routers;
 mod session_tokens;
 mod signing_keys;
 mod silence;

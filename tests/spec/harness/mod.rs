@@ -42,7 +42,7 @@ pub use keys::stolen_key;
 pub use load::{Sender, meanwhile, under_load};
 pub use mount::Mounted;
 pub use nodes::Nodes;
-pub use npm::npm_folder;
+pub use npm::{have, npm_folder};
 pub use postgres::Cluster;
 pub use process::Process;
 pub use recorded::Recorded;

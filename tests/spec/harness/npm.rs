@@ -17,9 +17,11 @@ pub fn npm_folder(name: &str) -> Option<PathBuf> {
     }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/spec").join(name);
     let mut state = DefaultHasher::new();
-    let mut files: Vec<PathBuf> = fs::read_dir(&source).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let paths = fs::read_dir(&source).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> =
+        paths.filter(|path| path.is_file() && path.extension().is_some_and(|kind| kind != "rs")).collect();
     files.sort();
-    for file in files.iter().filter(|file| file.is_file()) {
+    for file in &files {
         (file, fs::read(file).unwrap()).hash(&mut state);
     }
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -36,7 +38,7 @@ pub fn npm_folder(name: &str) -> Option<PathBuf> {
 }
 
 /// Whether all of these programs are here; where one is missing, that is said, and fails under CI.
-fn have(programs: &[&str]) -> bool {
+pub fn have(programs: &[&str]) -> bool {
     let runs =
         |program: &&&str| Command::new(program).arg("--version").output().is_ok_and(|done| done.status.success());
     let missing: Vec<_> = programs.iter().filter(|program| !runs(program)).collect();
