@@ -22,6 +22,7 @@ mod link;
 mod listener;
 mod mint;
 mod origin;
+mod reply;
 mod respond;
 mod stream;
 mod throttle;
@@ -173,7 +174,7 @@ impl ProxyHttp for Gateway {
         if reply.status == StatusCode::SWITCHING_PROTOCOLS {
             return stream::switch(session, reply, ctx.progress.admitted()?);
         }
-        headers::check_reply(reply)?;
+        reply::check_reply(reply)?;
         if ctx.progress.admitted()?.route.cors.is_some() {
             cors::silence(reply);
         }
