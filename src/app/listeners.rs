@@ -72,9 +72,8 @@ impl Opened {
     }
 }
 
-/// Makes a service of `app` at these addresses. A client may take as long as `send_timeout` for what it is sent.
-pub(super) fn service<A>(name: &str, app: A, addresses: &[ListenAddress], send_timeout: Duration) -> Service<A> {
-    let mut service = Service::new(name.to_owned(), app);
+/// Has a service listen at these addresses. A client may take as long as `send_timeout` for what it is sent.
+pub(super) fn listen<A>(mut service: Service<A>, addresses: &[ListenAddress], send_timeout: Duration) -> Service<A> {
     for address in addresses {
         let config = match address {
             ListenAddress::Tcp(address) => {

@@ -9,16 +9,15 @@ use std::{
 };
 
 use pingora::{
-    proxy::http_proxy,
     server::{RunArgs, configuration::ServerConf},
-    services::background::background_service,
+    services::{background::background_service, listening::Service},
 };
 
 use super::{
     AppError,
     certificates::Certificates,
     descriptors::Shares,
-    listeners::{Opened, announce_when_served, service},
+    listeners::{Opened, announce_when_served, listen},
     revoker::StoreRevoker,
     shutdown::{FLUSH, GRACE_SECONDS, Signals},
     state::State,
@@ -32,7 +31,7 @@ use crate::{
     domain::Catalogue,
     issuer::{Authentication, Issuer, Rates, Settings},
     policy::HeadLimits,
-    proxy::{Door, Gate, GateLimits, Gateway, Listeners, RequestLimits, Throttle},
+    proxy::{Door, Gate, GateLimits, Gateway, Listeners, RequestLimits, Throttle, front},
     store::KeyPlan,
     telemetry::{AccessLog, Metrics, Names, UpstreamNames, flush_logs},
     token::Expectations,
@@ -173,16 +172,19 @@ impl Server {
         let certificates = self.listeners.certificates().chain(self.gateway.upstreams.tls());
         Certificates::new(certificates).keep_fresh(Arc::clone(&metrics))?;
         let Opened { public: listeners, admin: admin_listener } = self.listeners;
-        let proxy = Arc::new(http_proxy(&server.configuration, self.gateway));
-        let public = Gate::new(proxy, Listeners(listeners), gate, Arc::clone(&metrics), Arc::clone(&access_log));
-        let public = Door::new(public, shares.connections, connections, Arc::clone(&metrics));
+        let (listeners, log, counted) = (Listeners(listeners), Arc::clone(&access_log), Arc::clone(&metrics));
+        let public = front(&server.configuration, self.gateway, move |proxy| {
+            let gate = Gate::new(proxy, listeners.clone(), gate, Arc::clone(&counted), Arc::clone(&log));
+            Door::new(gate, shares.connections, Arc::clone(&connections), Arc::clone(&counted))
+        });
         let (admin, admin_listener) = (Arc::new(admin), Listeners(vec![admin_listener]));
         let admin = Gate::new(admin, admin_listener, gate, Arc::clone(&metrics), Arc::clone(&access_log));
         let admin = Door::new(admin, shares.admin, Arc::default(), metrics);
         let (admin_addresses, addresses_of_public) = addresses.split_last().expect("the admin listener comes last");
-        let mut admin = service("admin", admin, std::slice::from_ref(admin_addresses), send_timeout);
+        let admin = Service::new("admin".to_owned(), admin);
+        let mut admin = listen(admin, std::slice::from_ref(admin_addresses), send_timeout);
         admin.threads = Some(1);
-        server.add_service(service("gateway", public, addresses_of_public, send_timeout));
+        server.add_service(listen(public, addresses_of_public, send_timeout));
         server.add_service(admin);
         if let Some(keeper) = keeper {
             server.add_service(background_service("upstreams", keeper));

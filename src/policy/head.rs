@@ -227,7 +227,8 @@ impl<'h> Fields<'h> {
     }
 
     fn check(&self, version: Version) -> Result<(), Violation> {
-        if !self.host.is_some_and(is_host) {
+        // HTTP/1.0 knows no Host (RFC 9112 section 3.2); one that stands there counts all the same.
+        if !self.host.map_or(version == Version::Http10, is_host) {
             return Err(Violation::Host);
         }
         if let Some(length) = self.content_length
@@ -256,11 +257,11 @@ pub(super) fn is_spelling(name: &[u8], lower: &[u8]) -> bool {
 /// Whether a field value holds a control character other than a tab. Looks at every byte, whatever it finds, since the
 /// compiler can then look at many at once: values are most of a head.
 #[expect(clippy::needless_bitwise_bool, reason = "a branch at each byte would keep them apart")]
-fn has_control(value: &[u8]) -> bool {
+pub(super) fn has_control(value: &[u8]) -> bool {
     value.iter().fold(false, |found, byte| found | ((*byte < b' ') & (*byte != b'\t')) | (*byte == 0x7f))
 }
 
-fn is_token(text: &[u8]) -> bool {
+pub(super) fn is_token(text: &[u8]) -> bool {
     text.iter().all(|byte| TOKEN_BYTES[usize::from(*byte)])
 }
 

@@ -15,6 +15,7 @@ mod path;
 mod pattern;
 mod proxy_header;
 mod query;
+mod reply;
 mod reserved;
 mod route;
 mod route_table;
@@ -39,6 +40,7 @@ pub use path::{Delimiters, PathError, RequestTarget};
 pub use pattern::{MethodPattern, PathPattern, PatternError};
 pub use proxy_header::{MAX_PROXY_HEADER, NoProxyHeader, ProxyHeader, parse_proxy_header};
 pub use query::decode_form;
+pub use reply::{BadReply, Next, Replies};
 pub use reserved::{FieldOwner, field_owner, is_end_to_end};
 pub use route::{
     Access, ApplicationPlaces, EncodedDelimiters, Enforcement, Repetition, Route, RouteId, TokenForwarding, Twin,

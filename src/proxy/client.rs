@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    os::fd::RawFd,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -16,7 +17,11 @@ use pingora::protocols::{
     raw_connect::ProxyDigest,
     tls::{SslDigest, TlsRef},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpSocket,
+};
 
 use super::link::Link;
 
@@ -179,6 +184,18 @@ impl<S: IO> GetSocketDigest for Client<S> {
 }
 
 impl<S: IO> Peek for Client<S> {}
+
+/// Has a TCP connection end with a reset once it is closed. Where the system lets nobody do this, as in some containers, it
+/// ends as ever.
+pub(super) fn reset_when_closed(socket: RawFd) {
+    // The framework gives out the number of a socket alone; this is the way to the socket itself that needs no `unsafe`.
+    let this = pidfd_open(getpid(), PidfdFlags::empty());
+    let same = this.and_then(|this| pidfd_getfd(this, socket, PidfdGetfdFlags::empty()));
+    if let Ok(same) = same {
+        // A Unix socket knows no reset, and refuses.
+        let _ = TcpSocket::from_std_stream(same.into()).set_zero_linger();
+    }
+}
 
 /// What leaves in one write, in bytes: header and body of most API replies.
 const ONE_WRITE: usize = 16 * 1024;

@@ -34,9 +34,22 @@ pub struct RequestContext {
     pub(super) crossing: Option<Crossing>,
     /// What we answered, where that is not the upstream's doing. gRPC may be told so within a 200.
     pub(super) answered: Option<StatusCode>,
+    /// How its reply ends.
+    pub(super) reply: ReplyEnd,
     arrived: SystemTime,
     started: Instant,
     _in_flight: Counted,
+}
+
+/// How the reply to a request ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReplyEnd {
+    /// Where it says so itself, and it was sent so far unless something went wrong.
+    Whole,
+    /// With the connection: that it broke off can be told in no other way than by a reset.
+    Unsaid,
+    /// Before its end.
+    Cut,
 }
 
 /// How far a request has come. Only an admitted one has a way upstream.
@@ -85,6 +98,7 @@ impl RequestContext {
             standing: None,
             crossing: None,
             answered: None,
+            reply: ReplyEnd::Whole,
             arrived: wall_clock(),
             started: super::now(),
             _in_flight: in_flight,

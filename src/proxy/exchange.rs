@@ -19,7 +19,7 @@ use pingora::{
 use super::{Gateway, context::RequestContext, headers::client_address, now, stream};
 use crate::{
     policy::{Repetition, UpstreamId},
-    upstream::{Connection, Lease, Tried, client_number},
+    upstream::{Connection, Lease, Tried, bad_reply, client_number},
 };
 
 /// What is known of a request's way upstream.
@@ -146,6 +146,17 @@ impl Gateway {
         host.map_or(Ok(()), |host| upstream.insert_header(header::HOST, host))
     }
 
+    /// Makes a request of HTTP/1.0 one of HTTP/1.1, which has a `Host` and may expect no interim reply.
+    pub(super) fn raise_to_http11(&self, upstream: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
+        upstream.remove_header(&header::EXPECT);
+        if upstream.headers.contains_key(header::HOST) {
+            return Ok(());
+        }
+        let group = ctx.progress.admitted()?.route.upstream;
+        let host = ctx.exchange.lease.as_ref().map(|lease| self.upstreams.own_host(group, lease));
+        host.map_or(Ok(()), |host| upstream.insert_header(header::HOST, host))
+    }
+
     /// Notes that a server took no connection. True if the request is to be offered to another one: nothing was sent
     /// yet, so any may be.
     pub(super) fn connect_failed(&self, error: &Error, ctx: &mut RequestContext) -> Retry {
@@ -182,9 +193,12 @@ impl Gateway {
             Repetition::ByMethod => session.req_header().method.is_idempotent(),
         };
         // In HTTP/2 the head is handed over whole, and an error tells nothing of how far it came.
-        let http1 = peer.options.alpn.get_max_http_version() == 1;
+        let http1 = peer.options.alpn.get_max_http_version() != 2;
         let cut = http1 && exchange.sent == Sent::Part && *error.etype() == WriteError;
-        let stale = reuse == Reuse::Pooled && matches!(error.etype(), ConnectionClosed | ReadError | WriteError);
+        // A server that answers with something else than HTTP has had the request.
+        let judged = bad_reply(error).is_some();
+        let stale =
+            !judged && reuse == Reuse::Pooled && matches!(error.etype(), ConnectionClosed | ReadError | WriteError);
         let whole = !session.as_ref().retry_buffer_truncated() && exchange.connection == Connection::Any;
         let not_begun = cut || was_not_begun(error);
         let again = whole && (not_begun || may_repeat && (stale || is_on_its_way_out(error)));

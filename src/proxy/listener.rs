@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// One listener, as its connections need to know it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     /// Where it is.
     pub address: ListenAddress,
@@ -63,7 +63,7 @@ impl Begun {
 }
 
 /// Every listener of a service.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Listeners(pub Vec<Listener>);
 
 impl Listeners {

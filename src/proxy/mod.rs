@@ -14,6 +14,7 @@ mod door;
 mod endpoints;
 mod exchange;
 mod forwarded;
+mod front;
 mod gate;
 mod grpc;
 mod headers;
@@ -28,24 +29,27 @@ mod stream;
 mod throttle;
 
 use std::{
+    os::fd::RawFd,
     sync::{Arc, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{StatusCode, Version};
 use pingora::{
     Error, ErrorSource,
     ErrorType::{ConnectTimedout, HTTPStatus, ReadTimedout, TLSHandshakeTimedout, WriteTimedout},
     Result,
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
+    protocols::Digest,
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
     upstreams::peer::HttpPeer,
 };
 
 pub use door::Door;
+pub use front::{Proxy, front};
 pub use gate::{Gate, GateLimits};
 pub use listener::{Listener, Listeners};
 pub use throttle::Throttle;
@@ -57,10 +61,10 @@ use crate::{
     policy::RouteTable,
     telemetry::{AccessLog, Decision, Metrics},
     trust::Trust,
-    upstream::Upstreams,
+    upstream::{Upstreams, expect_reply},
 };
 use admit::Admission;
-use context::{Counted, Progress, RequestContext, RequestId};
+use context::{Counted, Progress, ReplyEnd, RequestContext, RequestId};
 use exchange::Retry;
 use mint::Minting;
 use respond::Failure;
@@ -125,6 +129,9 @@ impl ProxyHttp for Gateway {
         session.set_total_drain_timeout(Some(body::DRAIN_TIMEOUT));
         // Until the request ends: what its client sends meanwhile is no fault of it.
         session.set_pipelining_enabled(true);
+        // An HTTP/1.0 client would take an interim reply for the reply.
+        let http10 = session.req_header().version == Version::HTTP_10;
+        session.set_ignore_info_resp(http10);
         origin::believe(session, &self.trusted_proxies);
         if let Some(id) = origin::request_id(session) {
             ctx.id = RequestId::Given(id.clone());
@@ -152,6 +159,19 @@ impl ProxyHttp for Gateway {
         self.choose_server(session, ctx)
     }
 
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _socket: RawFd,
+        connection: Option<&Digest>,
+        _ctx: &mut RequestContext,
+    ) -> Result<()> {
+        expect_reply(connection);
+        Ok(())
+    }
+
     async fn upstream_request_filter(
         &self,
         session: &mut Session,
@@ -160,6 +180,9 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         headers::prepare(session, upstream, ctx.progress.admitted()?, &ctx.id)?;
         self.name_server(upstream, ctx)?;
+        if session.req_header().version == Version::HTTP_10 {
+            self.raise_to_http11(upstream, ctx)?;
+        }
         ctx.minting.as_mut().map_or(Ok(()), |minting| minting.begin_try(upstream))
     }
 
@@ -174,12 +197,25 @@ impl ProxyHttp for Gateway {
         if reply.status == StatusCode::SWITCHING_PROTOCOLS {
             return stream::switch(session, reply, ctx.progress.admitted()?);
         }
-        reply::check_reply(reply)?;
+        reply::check_reply(session, reply)?;
         if ctx.progress.admitted()?.route.cors.is_some() {
             cors::silence(reply);
         }
         ctx.state(reply)?;
         ctx.minting.as_mut().map_or(Ok(()), |minting| minting.judge_head(session.req_header(), reply))
+    }
+
+    /// By now the framework has said how a reply without a length ends.
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        reply: &mut ResponseHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        if session.req_header().version == Version::HTTP_10 {
+            ctx.reply = reply::lower_to_http10(session, reply);
+        }
+        Ok(())
     }
 
     fn upstream_response_body_filter(
@@ -261,6 +297,13 @@ impl ProxyHttp for Gateway {
             ctx.answered = Some(reply.status());
             // The client may be gone by now; there is nobody else to tell.
             let _ = respond::send_last(session, reply, ctx).await;
+        } else if begun {
+            if ctx.reply == ReplyEnd::Unsaid
+                && let Some(stream) = session.stream()
+            {
+                client::reset_when_closed(stream.id());
+            }
+            ctx.reply = ReplyEnd::Cut;
         }
         // A request that broke off before its decision was not admitted, and must not count so.
         if matches!(ctx.progress, Progress::Arrived) && ctx.decision == Decision::Admitted {

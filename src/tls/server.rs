@@ -80,7 +80,8 @@ fn read(files: &Files, now: Timestamp) -> Result<Shown, TlsError> {
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(ByName::new(&certificates)));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // Checkers of health that speak HTTP/1.0 alone say so.
+    config.alpn_protocols = [&b"h2"[..], b"http/1.1", b"http/1.0"].map(<[u8]>::to_vec).to_vec();
     // Without tickets a client would need a full handshake each time; with them nothing is kept here per client.
     if let Ok(ticketer) = Ticketer::new() {
         config.ticketer = ticketer;

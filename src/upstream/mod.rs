@@ -5,6 +5,7 @@
 
 mod balance;
 mod breaker;
+mod connector;
 mod group;
 mod health;
 mod in_turn;
@@ -27,13 +28,15 @@ use std::{
 use http::HeaderValue;
 use pingora::upstreams::peer::HttpPeer;
 
+pub use connector::{Connector, bad_reply, expect_reply};
 pub use keeper::Keeper;
 
 use crate::{
-    config::{HostHeader, Upstream},
+    config::{HostHeader, Protocol, Upstream},
     policy::UpstreamId,
     tls::Renewable,
 };
+use connector::judged;
 use group::Group;
 use in_turn::ConnectInTurn;
 use server::Endpoint;
@@ -113,6 +116,11 @@ impl Upstreams {
         let group = &self.groups[group.place()];
         let endpoint = group.endpoint_of(lease);
         let mut peer = Box::new(group.peer(endpoint));
+        match group.plan.protocol {
+            Protocol::Http1 => peer.options.alpn = judged(),
+            // Its decoder takes no line apart, and refuses control bytes in values.
+            Protocol::H2 | Protocol::H2c => {}
+        }
         if let Some(limit) = endpoint.idle_limit() {
             peer.options.idle_timeout = peer.options.idle_timeout.map(|own| own.min(limit));
         }
@@ -135,6 +143,13 @@ impl Upstreams {
             HostHeader::Server => group.plan.servers[group.endpoint_of(lease).server].host.as_ref(),
             HostHeader::Named(name) => Some(name),
         }
+    }
+
+    /// What the server is called where the client called us nothing. A socket has no name.
+    pub fn own_host(&self, group: UpstreamId, lease: &Lease) -> HeaderValue {
+        let group = &self.groups[group.place()];
+        let server = &group.plan.servers[group.endpoint_of(lease).server];
+        server.host.clone().unwrap_or(HeaderValue::from_static("localhost"))
     }
 
     /// What TLS with the servers of each group goes by, if it is spoken with them.

@@ -39,6 +39,7 @@
 //! | [`http2_floods`] | 12: frames that cost nothing, and memory |
 //! | [`http2_protocol`] | 12: RFC 9113 and RFC 7541, section by section |
 //! | [`proxying`] | 1, 5, 12: bytes both ways, and upstreams that fail |
+//! | [`reply_heads`] | 12: what servers send, held to the grammar and fitted to whoever asked |
 //! | [`upstreams`] | 6, 10, 11: which server gets a request, health, ejection, limits |
 //! | [`upstream_faults`] | 6, 12: servers that are slow, rude or break off |
 //! | [`upstream_gone`] | 6, 12: servers that nobody reaches, and their return |
@@ -107,6 +108,7 @@ mod opaque;
 mod overload;
 mod proxying;
 mod rates;
+mod reply_heads;
 mod revocation;
 mod revocation_endpoint;
 mod rotation;

@@ -169,19 +169,6 @@ fn a_reply_with_two_readings_is_502() {
     );
 }
 
-/// The length is gone before any hook sees the reply, so it cannot be refused: the chunks count (RFC 9112 section 6.3)
-/// and the length goes nowhere.
-#[test]
-fn a_reply_with_length_and_chunks_is_passed_on_by_its_chunks_alone() {
-    let gateway = Gateway::start(|_| {});
-    let bytes = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
-    gateway.upstream().once(Answer::Bytes(bytes.into()));
-    let reply = gateway.send(&Request::get("/healthz"));
-    assert_eq!((reply.status, reply.text().as_str()), (200, "ok"));
-    assert!(reply.header("content-length").is_none(), "{}", reply.summary());
-    gateway.send(&Request::get("/healthz")).assert_status(200);
-}
-
 #[test]
 fn a_pooled_connection_that_the_upstream_closed_costs_no_request() {
     let gateway = Gateway::start(|_| {});

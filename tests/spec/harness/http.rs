@@ -154,6 +154,11 @@ impl Connection {
         std::mem::take(&mut self.buffer)
     }
 
+    /// Everything up to the end of the connection.
+    pub fn rest(&mut self) -> Vec<u8> {
+        self.read_to_end()
+    }
+
     /// Reads a reply's head alone.
     pub fn reply_head(&mut self) -> Result<Reply, Broken> {
         let end = Instant::now() + self.patience;

@@ -83,7 +83,12 @@ impl Scripted {
 
     /// Behind TLS, with this configuration.
     pub fn with_tls_saying(config: Arc<ServerConfig>, body: &str) -> Self {
-        let reply = ok(body);
+        Self::with_tls_replying(config, ok(body))
+    }
+
+    /// Behind TLS, with this configuration. It replies with these bytes.
+    pub fn with_tls_replying(config: Arc<ServerConfig>, reply: impl Into<Vec<u8>>) -> Self {
+        let reply: Vec<u8> = reply.into();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Self::counting(listener.local_addr().unwrap());
         let (counted, names) = (Arc::clone(&server.requests), Arc::clone(&server.names));
