@@ -1,4 +1,4 @@
-//! Request bodies that are read before the decision, and those nobody wants any more.
+//! Request bodies that are read before the decision, and short ones that nobody wants any more.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use pingora::{Error, ErrorType::ReadTimedout, Result, proxy::Session, time::time
 
 /// Longest body read before the decision, in bytes: pingora keeps no more for its replay.
 pub(super) const MAX_PREREAD: usize = 64 * 1024;
-/// How long an unwanted body is waited for.
+/// How long a body that is judged is waited for where nothing else says so, and one that comes behind its reply.
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a reply may wait for a short body, so that its connection can be used again: one that is on its way already.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
 /// Longest unwanted body that is read to keep the connection, in bytes.
 const MAX_DRAINED: usize = 64 * 1024;
-/// Longest unwanted body that is read after the reply, so that a client which is still sending gets to see it.
-const MAX_DISCARDED: usize = 4 * 1024 * 1024;
 
 /// A body that was read whole, or was not.
 pub(super) enum Preread {
@@ -81,27 +81,15 @@ pub(super) async fn drain(session: &mut Session) {
     if too_long || waits || session.is_body_done() {
         return;
     }
-    discard_up_to(session, MAX_DRAINED).await;
-}
-
-/// Reads on for a while after the reply to a request whose body is not done: closing at once would reset the connection
-/// and could take the reply with it.
-pub(super) async fn linger(session: &mut Session) {
-    if !session.is_body_done() {
-        discard_up_to(session, MAX_DISCARDED).await;
-    }
-}
-
-async fn discard_up_to(session: &mut Session, limit: usize) {
     let mut discarded = 0;
     let discard = async {
         while let Ok(Some(part)) = session.read_request_body().await {
             discarded += part.len();
-            if discarded > limit {
+            if discarded > MAX_DRAINED {
                 return;
             }
         }
     };
     // Whether it was read or not shows in the session; there is nothing to add.
-    let _ = timeout(DRAIN_TIMEOUT, discard).await;
+    let _ = timeout(ON_ITS_WAY, discard).await;
 }

@@ -38,7 +38,7 @@ pub struct RequestContext {
     pub(super) reply: ReplyEnd,
     arrived: SystemTime,
     started: Instant,
-    _in_flight: Counted,
+    in_flight: Option<Counted>,
 }
 
 /// How the reply to a request ends.
@@ -101,8 +101,14 @@ impl RequestContext {
             reply: ReplyEnd::Whole,
             arrived: wall_clock(),
             started: super::now(),
-            _in_flight: in_flight,
+            in_flight: Some(in_flight),
         }
+    }
+
+    /// Counts no more as a request that is being served, here or by a server.
+    pub(super) fn leave(&mut self) {
+        self.in_flight = None;
+        self.exchange.leave();
     }
 
     /// When the request arrived, by the clock that tokens go by.

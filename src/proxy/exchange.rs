@@ -76,6 +76,11 @@ impl Exchange {
         }
     }
 
+    /// Leaves its place at its server to another one.
+    pub(super) fn leave(&mut self) {
+        self.lease = None;
+    }
+
     /// An error once the whole exchange has taken too long.
     pub(super) fn check_time(&self) -> Result<()> {
         match self.deadline {

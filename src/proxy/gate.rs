@@ -28,6 +28,7 @@ use tokio::{
 
 use super::{
     context::RequestId,
+    linger::linger_raw,
     listener::{Begun, Listeners},
     now,
     respond::{Failure, encode, problem},
@@ -197,22 +198,13 @@ impl<A> Gate<A> {
         let _ = timeout(CLOSING, async {
             stream.write_all(&reply).await?;
             stream.flush().await?;
-            AsyncWriteExt::shutdown(&mut stream).await?;
-            let mut discarded = 0;
-            let mut rest = BytesMut::with_capacity(FIRST_READ);
-            while discarded < MAX_DISCARDED {
-                rest.clear();
-                match stream.read_buf(&mut rest).await? {
-                    0 => break,
-                    length => discarded += length,
-                }
-            }
-            std::io::Result::Ok(())
+            AsyncWriteExt::shutdown(&mut stream).await
         })
         .await;
         let peer = stream.get_socket_digest().and_then(|digest| digest.peer_addr().cloned());
         let peer = peer.and_then(|address| address.as_inet().map(SocketAddr::ip));
         self.record(peer, violation.reason(), violation.status(), id.as_str());
+        linger_raw(&mut stream).await;
     }
 
     pub(super) fn record(&self, peer: Option<IpAddr>, reason: Reason, status: u16, request_id: &str) {
@@ -277,7 +269,5 @@ const FIRST_READ: usize = 4096;
 /// How often a connection is looked at. One that carried nothing since the last time is closed, so that it may wait
 /// between two requests for this long, and at most for twice as long.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
-/// How long a refused client may take to read why.
+/// How long a refused client may take to be told why.
 const CLOSING: Duration = Duration::from_secs(2);
-/// What a refused client may still send meanwhile, in bytes.
-const MAX_DISCARDED: usize = 1024 * 1024;

@@ -19,6 +19,7 @@ mod gate;
 mod grpc;
 mod headers;
 mod http2;
+mod linger;
 mod link;
 mod listener;
 mod mint;
@@ -319,6 +320,10 @@ impl ProxyHttp for Gateway {
         self.access_log.record(&outcome, &self.metrics);
         // The gate judges heads as they come off the wire. Where the next one was read with this request, the connection ends.
         session.set_pipelining_enabled(false);
+        if ctx.reply == ReplyEnd::Whole {
+            ctx.leave();
+            linger::linger(session).await;
+        }
     }
 
     /// The metrics and the access log say what happened; pingora's own line would add the upstream's address.

@@ -142,7 +142,7 @@ pub(super) fn problem(failure: Failure, request_id: &str) -> Response<Bytes> {
     reply
 }
 
-/// Sends a whole reply and leaves the connection in a state in which the next bytes are a request, or closes it.
+/// Sends a whole reply and leaves the connection in a state in which the next bytes are a request, or are none.
 pub(super) async fn send(session: &mut Session, reply: Response<Bytes>, ctx: &RequestContext) -> Result<()> {
     body::drain(session).await;
     send_last(session, reply, ctx).await
@@ -165,7 +165,6 @@ pub(super) async fn send_last(session: &mut Session, reply: Response<Bytes>, ctx
     if !without_body {
         session.write_response_body(Some(body), true).await?;
     }
-    body::linger(session).await;
     Ok(())
 }
 
