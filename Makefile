@@ -21,6 +21,7 @@ deps: ## install what the build needs and this machine lacks (cmake, a C compile
 test-deps: deps
 	@.ci/need curl:curl python3:python3 node:nodejs npm:npm chromium:chromium php:php-cli nginx:nginx-light
 	@ruby -e 'require "rack/handler/webrick"' 2>/dev/null || .ci/need rack-is-missing:ruby,ruby-rack,ruby-webrick
+	@.ci/need javac:default-jdk-headless haproxy:haproxy nginx:nginx-light
 	@# Debian keeps the server's programs off PATH, each version in a folder of its own.
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || .ci/need postgres:postgresql
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || .ci/need python3-venv-is-missing:python3-venv

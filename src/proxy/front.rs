@@ -29,7 +29,9 @@ pub fn front(
     let handle = move |proxy: Arc<Proxy>, stream: Stream, shutdown: &ShutdownWatch| {
         let door: &Arc<Door<Gate<Proxy>>> = opened.get_or_init(|| Arc::new(door(proxy)));
         let (door, shutdown) = (Arc::clone(door), shutdown.clone());
-        Box::pin(async move { door.process_new(stream, &shutdown).await }) as _
+        // On a task of its own, which needs no room for what the framework would do with a connection.
+        tokio::spawn(async move { door.process_new(stream, &shutdown).await });
+        Box::pin(std::future::ready(None)) as _
     };
     let mut options = HttpServerOptions::default();
     options.force_custom = true;

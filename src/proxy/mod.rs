@@ -1,9 +1,9 @@
 //! The gateway as pingora sees it: each hook calls a plain function of this folder.
 //!
-//! [`Gate`] takes a connection ([`Listener`]), then reads and judges each request's head before pingora parses it; `http2`
+//! [`front()`] has the framework hand over its connections; [`Gate`] takes one ([`Listener`]), then reads and judges each request's head before pingora parses it; `http2`
 //! does the same for streams; `origin` believes what trusted peers tell; `admit` takes the decision; `headers` states what
 //! the upstream may see; `respond` is the one place where reasons become HTTP. `client` is the client's end of a
-//! connection, and `link` ends an exchange on it in time.
+//! connection, `link` ends an exchange on it in time, and `linger` reads on where a reply came before the end of its request.
 
 mod admit;
 mod body;

@@ -40,6 +40,10 @@
 //! | [`http2_protocol`] | 12: RFC 9113 and RFC 7541, section by section |
 //! | [`proxying`] | 1, 5, 12: bytes both ways, and upstreams that fail |
 //! | [`reply_heads`] | 12: what servers send, held to the grammar and fitted to whoever asked |
+//! | [`reply_heads_http2`] | 12: what HTTP/2 servers may not put into a reply |
+//! | [`http10`] | 12: clients of HTTP/1.0, without `Host`, chunks and interim replies |
+//! | [`refusals`] | 12: refusals arrive, whatever their client has still to send |
+//! | [`counterparts`] | 12: every kind of reply, read by clients and proxies that other people wrote |
 //! | [`upstreams`] | 6, 10, 11: which server gets a request, health, ejection, limits |
 //! | [`upstream_faults`] | 6, 12: servers that are slow, rude or break off |
 //! | [`upstream_gone`] | 6, 12: servers that nobody reaches, and their return |
@@ -79,6 +83,7 @@ mod cli;
 mod clients;
 mod corpora;
 mod cors;
+mod counterparts;
 mod credentials;
 mod cut_heads;
 mod decision;
@@ -90,6 +95,7 @@ mod foreign_issuer;
 mod forwarded;
 mod header_names;
 mod headers;
+mod http10;
 mod http2;
 mod http2_bodies;
 mod http2_floods;
@@ -108,7 +114,9 @@ mod opaque;
 mod overload;
 mod proxying;
 mod rates;
+mod refusals;
 mod reply_heads;
+mod reply_heads_http2;
 mod revocation;
 mod revocation_endpoint;
 mod rotation;
