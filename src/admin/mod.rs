@@ -9,7 +9,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use pingora::{apps::http_app::ServeHttp, protocols::http::ServerSession};
 use serde_json::json;
 
@@ -50,6 +50,10 @@ pub struct Admin {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        // The framework keeps the connection of whoever does not say `close`; checkers of health read to its end.
+        if session.req_header().version == Version::HTTP_10 {
+            session.set_keepalive(None);
+        }
         let request = session.req_header();
         if !self.hosts.allow(request.headers.get(header::HOST)) {
             return without_body_for_head(&request.method, misdirected());
