@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::{
-    sync::mpsc,
+    sync::{Notify, mpsc},
     time::{sleep, timeout},
 };
 
@@ -58,7 +58,7 @@ pub(super) async fn catch_up_on_tokens(
     }
 }
 
-/// Follows the store until the process ends.
+/// Follows the store for ever.
 pub(super) async fn follow(
     store: &Store,
     targets: Targets,
@@ -67,7 +67,8 @@ pub(super) async fn follow(
     orders: mpsc::Receiver<Order>,
 ) {
     let rotation_due_at = Cell::new(served.rotation_due_at);
-    let attended = Attended { store, targets, secrets: RefCell::new(secrets), rotation_due_at };
+    let (secrets, trouble) = (RefCell::new(secrets), Notify::new());
+    let attended = Attended { store, targets, secrets, rotation_due_at, trouble };
     tokio::join!(attended.hand_on_changes(served), attended.keep_house(), attended.carry_out(orders));
 }
 
@@ -77,6 +78,8 @@ struct Attended<'s> {
     /// Never borrowed across an await.
     secrets: RefCell<Secrets>,
     rotation_due_at: Cell<Option<Timestamp>>,
+    /// The store cannot be used any more.
+    trouble: Notify,
 }
 
 impl Attended<'_> {
@@ -115,8 +118,18 @@ impl Attended<'_> {
 
     async fn keep_house(&self) {
         loop {
-            sleep(if self.targets.health.is_up() { HOUSEKEEPING_EVERY } else { RETRY_EVERY }).await;
-            let _ = self.tried(Access::Write, self.tidy(Timestamp::now())).await;
+            if self.targets.health.is_up() {
+                tokio::select! {
+                    () = sleep(HOUSEKEEPING_EVERY) => {}
+                    () = self.trouble.notified() => continue,
+                }
+                let _ = self.tried(Access::Write, self.tidy(Timestamp::now())).await;
+            } else {
+                sleep(RETRY_EVERY).await;
+                // Tidying may find nothing to write, which a disk that is full allows.
+                let probed = async { Ok(self.store.probe().await?) };
+                let _ = self.tried(Access::Write, probed).await;
+            }
         }
     }
 
@@ -158,24 +171,23 @@ impl Attended<'_> {
             Access::Write => PATIENCE_TO_WRITE,
         };
         let outcome = timeout(patience, action).await.unwrap_or_else(|_| Err(late()));
-        note(&self.targets.health, access, outcome.as_ref().err());
+        if note(&self.targets.health, access, outcome.as_ref().err()) == Turn::New && outcome.is_err() {
+            self.trouble.notify_one();
+        }
         outcome
     }
 }
 
-fn note(health: &StoreHealth, access: Access, error: Option<&AppError>) {
-    match error {
-        None => {
-            if health.works(access) == Turn::New {
-                tracing::info!(?access, "the store can be used again");
-            }
-        }
-        Some(error) => {
-            if health.fails(access) == Turn::New {
-                tracing::error!(%error, ?access, "the store cannot be used; going on with what is known");
-            }
+fn note(health: &StoreHealth, access: Access, error: Option<&AppError>) -> Turn {
+    let turn = error.map_or_else(|| health.works(access), |_| health.fails(access));
+    match (turn, error) {
+        (Turn::Same, _) => {}
+        (Turn::New, None) => tracing::info!(?access, "the store can be used again"),
+        (Turn::New, Some(error)) => {
+            tracing::error!(%error, ?access, "the store cannot be used; going on with what is known");
         }
     }
+    turn
 }
 
 /// So many revoked tokens are read at once.
@@ -185,6 +197,6 @@ const PART: u32 = 10_000;
 const PATIENCE_TO_READ: Duration = Duration::from_secs(15);
 const PATIENCE_TO_WRITE: Duration = Duration::from_secs(3);
 
-/// How often the gateway tidies up, and how soon it tries again what did not work.
+/// How often the gateway tidies up, and how often it asks a store that could not be used whether it can again.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10);
-const RETRY_EVERY: Duration = Duration::from_secs(1);
+const RETRY_EVERY: Duration = Duration::from_millis(500);

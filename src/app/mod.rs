@@ -12,7 +12,7 @@ mod state;
 mod store;
 mod trust;
 
-use std::io;
+use std::{io, sync::Arc};
 
 pub use store::{OpenStore, key_plan, machine};
 
@@ -91,9 +91,9 @@ pub fn run_on(config: Config, store: OpenStore, announce: impl FnOnce() + Send +
     let server = server::Server::new(config, listeners, state, revoker)?;
     let targets = server.targets();
     store.catch_up_on_tokens(&targets, &mut from)?;
-    store.follow(targets, from, secrets, orders);
+    let followed = Arc::new(store.follow(targets, from, secrets, orders));
     server.follow_keys()?;
-    server.run(announce)
+    server.run(followed, announce)
 }
 
 /// A secret that is missing is told before anything is made, opened or served, and all of them at once. A gateway that

@@ -19,9 +19,9 @@ use super::{
     descriptors::Shares,
     listeners::{Opened, announce_when_served, listen},
     revoker::StoreRevoker,
-    shutdown::{FLUSH, GRACE_SECONDS, Signals},
+    shutdown::{GRACE_SECONDS, Signals, leave},
     state::State,
-    store::key_plan,
+    store::{Followed, key_plan},
     trust::{follow_keys, trusted_issuers},
 };
 use crate::{
@@ -33,7 +33,7 @@ use crate::{
     policy::HeadLimits,
     proxy::{Door, Gate, GateLimits, Gateway, Listeners, RequestLimits, Throttle, front},
     store::KeyPlan,
-    telemetry::{AccessLog, Metrics, Names, UpstreamNames, flush_logs},
+    telemetry::{AccessLog, Metrics, Names, UpstreamNames},
     token::Expectations,
     trust::Trust,
     upstream::{Keeper, Upstreams},
@@ -158,13 +158,13 @@ impl Server {
     }
 
     /// Listens until a signal. `announce` is called once every listener takes connections.
-    pub(super) fn run(self, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
+    pub(super) fn run(self, store: Arc<Followed>, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
         let mut server =
             pingora::server::Server::new_with_opt_and_conf(None, server_conf(self.threads, self.shares.pooled));
         server.bootstrap();
         let (access_log, metrics) = (Arc::clone(&self.gateway.access_log), Arc::clone(&self.gateway.metrics));
         let connections = Arc::new(AtomicUsize::new(0));
-        let (signals, admin) = (self.signals(), self.admin(&connections));
+        let (signals, admin) = (self.signals(&store), self.admin(&connections));
         let addresses = self.listeners.addresses();
         let ready = Arc::clone(&self.ready);
         let (gate, shares, send_timeout) = (self.gate, self.shares, self.gateway.limits.send_timeout);
@@ -191,12 +191,16 @@ impl Server {
         }
         announce_when_served(addresses, ready, announce)?;
         server.run(RunArgs { shutdown_signal: Box::new(signals) });
-        flush_logs(FLUSH);
+        leave(&store);
         Ok(())
     }
 
-    fn signals(&self) -> Signals {
-        Signals { ready: Arc::clone(&self.ready), in_flight: Arc::clone(&self.gateway.in_flight) }
+    fn signals(&self, store: &Arc<Followed>) -> Signals {
+        Signals {
+            ready: Arc::clone(&self.ready),
+            in_flight: Arc::clone(&self.gateway.in_flight),
+            store: Arc::clone(store),
+        }
     }
 
     /// What operators ask; `connections` counts those that clients have open.

@@ -13,17 +13,25 @@ use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::store::Followed;
 use crate::telemetry::flush_logs;
 
 /// Longest time that requests in flight get after SIGTERM, in seconds.
 pub(super) const GRACE_SECONDS: u64 = 30;
 /// How long the logs may take to be written out.
-pub(super) const FLUSH: Duration = Duration::from_secs(1);
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// Waits for SIGTERM (requests in flight are finished) or SIGINT (they are not).
 pub(super) struct Signals {
     pub(super) ready: Arc<AtomicBool>,
     pub(super) in_flight: Arc<AtomicUsize>,
+    pub(super) store: Arc<Followed>,
+}
+
+/// The last thing that the gateway does.
+pub(super) fn leave(store: &Followed) {
+    store.leave();
+    flush_logs(FLUSH);
 }
 
 #[async_trait]
@@ -49,7 +57,7 @@ impl ShutdownSignalWatch for Signals {
 impl Signals {
     /// pingora sleeps through its whole grace period; this ends it as soon as nothing is left to do.
     fn exit_when_idle(&self) {
-        let in_flight = Arc::clone(&self.in_flight);
+        let (in_flight, store) = (Arc::clone(&self.in_flight), Arc::clone(&self.store));
         let wait = move || {
             let mut idle_for = 0;
             // A request may be between its last byte and its place in the count, so idleness must last.
@@ -57,7 +65,7 @@ impl Signals {
                 thread::sleep(Duration::from_millis(50));
                 idle_for = if in_flight.load(Ordering::Relaxed) == 0 { idle_for + 1 } else { 0 };
             }
-            flush_logs(FLUSH);
+            leave(&store);
             std::process::exit(0);
         };
         // Without the thread the grace period is waited out, which is as safe.

@@ -1,10 +1,15 @@
 //! Opening the store that a configuration names.
 
-use std::{path::Path, sync::Arc, thread, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use tokio::{
     runtime::{Builder, Runtime},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
 };
 
 use super::{
@@ -23,6 +28,9 @@ use crate::{
 
 /// A gateway may sign with a key for a moment after another process retired it.
 const ROTATION_SLACK: Duration = Duration::from_secs(60);
+
+/// How long the end of the gateway waits for its store.
+const LEAVING: Duration = Duration::from_secs(2);
 
 /// An open store and the runtime it lives on.
 pub struct OpenStore {
@@ -64,10 +72,44 @@ impl OpenStore {
     }
 
     /// From now on hands every change to `targets`, on a thread of its own.
-    pub(super) fn follow(self, targets: Targets, served: Served, secrets: Secrets, orders: mpsc::Receiver<Order>) {
-        let run = move || self.runtime.block_on(follow(&self.store, targets, served, secrets, orders));
+    pub(super) fn follow(
+        self,
+        targets: Targets,
+        served: Served,
+        secrets: Secrets,
+        orders: mpsc::Receiver<Order>,
+    ) -> Followed {
+        let (stop, stopped) = oneshot::channel();
+        let (left, has_left) = std::sync::mpsc::channel();
+        let Self { runtime, store } = self;
+        let run = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = follow(&store, targets, served, secrets, orders) => {}
+                    _ = stopped => {}
+                }
+                store.fold().await;
+                store.close().await;
+            });
+            let _ = left.send(());
+        };
         let started = thread::Builder::new().name("store".to_owned()).spawn(run);
         started.expect("the process may start a thread at its start");
+        Followed(Mutex::new(Some((stop, has_left))))
+    }
+}
+
+/// The store that a thread follows.
+pub(super) struct Followed(Mutex<Option<(oneshot::Sender<()>, std::sync::mpsc::Receiver<()>)>>);
+
+impl Followed {
+    /// Takes leave of the store, so that a file holds all of it. One that cannot be reached is waited for a moment only.
+    pub(super) fn leave(&self) {
+        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((stop, has_left)) = ends.take() {
+            let _ = stop.send(());
+            let _ = has_left.recv_timeout(LEAVING);
+        }
     }
 }
 
@@ -116,11 +158,23 @@ fn sealing(key: &StoreKey, database: Option<&Path>) -> Result<Sealing, StoreErro
         StoreKey::Ephemeral => return Ok(Sealing::ephemeral()),
         StoreKey::Sources(sources) => sources.as_slice(),
     };
-    let may_be_made = sources.len() == 1 && database.is_some_and(|database| !database.exists());
+    let missing = database.filter(|database| !database.exists());
+    if let (Some(database), true) = (missing, sources.iter().any(is_there)) {
+        // A key may be given before the first start, so this is no error.
+        tracing::warn!("{} is missing though its key is there: a new store begins", database.display());
+    }
+    let may_be_made = sources.len() == 1 && missing.is_some();
     let mut keys =
         sources.iter().map(|source| key_encryption_key(source, may_be_made)).collect::<Result<Vec<_>, _>>()?;
     let first = keys.remove(0);
     Ok(Sealing::new(first, keys))
+}
+
+fn is_there(source: &SecretSource) -> bool {
+    match source {
+        SecretSource::File(path) => path.exists(),
+        SecretSource::Environment(_) => false,
+    }
 }
 
 /// A store that is there was written with a key that was there: a fresh one would open nothing. Neither is one made for

@@ -20,7 +20,14 @@ pub use revocation::{Holder, LONGEST_LIFE, RevocationNumber, RevokedHolder, Revo
 pub use seal::{KeyEncryptionKey, SealError, Sealing};
 pub use sql::{Changes, PostgresAddress, PostgresAddressError, Store};
 
+use std::path::{Path, PathBuf};
+
 use crate::domain::{ClientId, HashingKey, KeyId};
+
+/// The files that may stand beside the SQLite database at `database` and hold a part of it.
+pub fn files_beside(database: &Path) -> [PathBuf; 3] {
+    sql::side_files(database)
+}
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -156,6 +156,7 @@ fn a_locked_store_stops_changes_and_nothing_else() {
         assert_eq!(gateway.probe(&before.basic()), 200);
         says_store_down(&gateway);
         other.execute("ROLLBACK");
+        says_store_up(&gateway);
         assert_revoking_works_soon(&gateway, &before);
         let after = assert_adding_works_soon(&gateway);
         assert_eq!(gateway.probe(&after.basic()), 200);
@@ -191,13 +192,39 @@ fn a_full_disk_stops_changes_and_nothing_else() {
         assert_adding_fails(&gateway, "disk is full");
         gateway.cli(&["key", "rotate"]).assert_code(1);
         gateway.cli(&["client", "disable", &before.id]).assert_code(1);
+        says_store_down(&gateway);
         thread::sleep(Duration::from_secs(1));
+        says_store_down(&gateway);
         assert_eq!(gateway.probe(&before.basic()), 200);
         fs::remove_file(ballast).unwrap();
+        says_store_up(&gateway);
         assert_revoking_works_soon(&gateway, &before);
         assert_adding_works_soon(&gateway)
     });
     assert_kept(&mut gateway, &[&before, &after]);
+}
+
+/// SQLite takes a transaction back by itself when the disk is full; every connection on which it did is as good as new.
+#[test]
+fn each_time_the_disk_is_full_passes_without_a_trace() {
+    let Some(disk) = Mounted::of_size("2m") else { return };
+    let gateway = with_store_on(&disk);
+    let client = gateway.client("application");
+    for _ in 0..4 {
+        let ballast = disk.fill();
+        for _ in 0..3 {
+            assert_revoking_fails(&gateway, &client);
+        }
+        says_store_down(&gateway);
+        fs::remove_file(ballast).unwrap();
+        says_store_up(&gateway);
+        for _ in 0..10 {
+            let token = gateway.issue(&client, "scope=application");
+            revoke(&gateway, &client, &token).assert_status(200);
+        }
+        says_store_up(&gateway);
+    }
+    assert_calm(&gateway);
 }
 
 #[test]
@@ -316,6 +343,7 @@ fn a_deleted_database_is_served_from_memory_and_a_new_one_is_announced() {
     assert!(!gateway.log().contains("client add"));
     gateway.restart();
     assert!(gateway.log().contains("client add"), "{}", gateway.log());
+    assert!(gateway.log().contains("gateway.db is missing though its key is there"), "{}", gateway.log());
     assert_eq!(gateway.probe(&owner.basic()), 401);
     gateway.send(&Request::get("/v1/applications").bearer(&token)).assert_status(401);
     assert_calm(&gateway);

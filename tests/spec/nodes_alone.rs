@@ -119,6 +119,29 @@ fn a_database_without_free_connections_disturbs_no_request() {
 }
 
 #[test]
+fn a_database_that_is_only_read_for_a_while_is_written_again_soon() {
+    let Some(cluster) = Cluster::start() else { return };
+    let nodes = Nodes::start(2, &cluster, patient);
+    let client = nodes.client();
+    let revoke = |node: &Gateway| {
+        let token = nodes.token(&client);
+        let revoke = Request::post("/v1/oauth2/revoke").header("Authorization", &client.basic());
+        node.send(&revoke.form(&format!("token={token}"))).status
+    };
+    // What a server does that has become a standby, or whose disk its keeper found full.
+    let read_only = |on: &str| {
+        cluster.sql("postgres", &format!("ALTER SYSTEM SET default_transaction_read_only = {on}"));
+        cluster.sql("postgres", "SELECT pg_reload_conf()");
+    };
+    read_only("on");
+    await_that("changes are refused", || nodes.iter().all(|node| revoke(node) == 503));
+    everywhere(&nodes, "no changes noticed", Duration::from_secs(2), store_is_down);
+    read_only("off");
+    everywhere(&nodes, "changes possible again", Duration::from_secs(2), store_is_up);
+    assert!(nodes.iter().all(|node| revoke(node) == 200));
+}
+
+#[test]
 fn a_locked_table_disturbs_no_request() {
     let Some(cluster) = Cluster::start() else { return };
     let nodes = Nodes::start(2, &cluster, patient);

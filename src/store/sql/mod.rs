@@ -16,6 +16,7 @@ mod sqlite;
 use std::{fmt, path::Path};
 
 pub use postgres::{Changes, PostgresAddress, PostgresAddressError};
+pub(super) use sqlite::side_files;
 
 use super::{
     Act, Actor, AuditFilter, AuditRow, Client, ClientState, Holder, KeyPlan, NewSecret, Predecessor, Revision,
@@ -44,10 +45,23 @@ impl Store {
     /// Opens the file at `path`, made with mode 0600 if missing, and brings its schema up to date.
     ///
     /// Nothing is changed if `sealing` cannot open what the store was written with, or if the file was written by a
-    /// newer version or another program.
+    /// newer version or another program, or holds nothing.
     pub async fn sqlite(path: &Path, sealing: Sealing, now: Timestamp) -> Result<Self, StoreError> {
+        if sqlite::is_missing(path)? {
+            let draft = sqlite::draft(path)?;
+            let made = Self::in_draft(&draft, &sealing, now).await;
+            made.and_then(|()| sqlite::publish(&draft, path)).inspect_err(|_| sqlite::discard(&draft))?;
+        }
         let engine = Engine::Sqlite(sqlite::file(path).await?);
         Self::prepared(engine, sealing, postgres::Source::Poll, now).await
+    }
+
+    /// Makes a whole store in the file at `path`. Closed, all of it is in that one file.
+    async fn in_draft(path: &Path, sealing: &Sealing, now: Timestamp) -> Result<(), StoreError> {
+        let pool = sqlite::pool(path).await?;
+        let made = prepare::prepare(&Engine::Sqlite(pool.clone()), sealing, now).await;
+        pool.close().await;
+        made
     }
 
     /// Connects to the database at `address` and brings its schema up to date; nodes that start at once take turns.
@@ -68,12 +82,30 @@ impl Store {
         Ok(Self { engine, sealing, changes })
     }
 
-    /// Takes leave of the database: one that is shared complains of those who just go.
+    /// Takes leave of the database: one that is shared complains of those who just go. The last one to leave a SQLite
+    /// file leaves all of the store in it.
     pub async fn close(&self) {
         match &self.engine {
             Engine::Sqlite(pool) => pool.close().await,
             Engine::Postgres(pool) => pool.close().await,
         }
+    }
+
+    /// Puts all of the store into its SQLite file, whoever else has it open.
+    pub async fn fold(&self) {
+        if let Engine::Sqlite(pool) = &self.engine {
+            sqlite::fold(pool).await;
+        }
+    }
+
+    /// Writes, and leaves all as it was: an error where no change could be made.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        let mut write = self.engine.write().await?;
+        // There and back: SQLite writes no page in which nothing was changed.
+        for _ in 0..2 {
+            write.execute("UPDATE revision SET number = -1 - number", &[]).await?;
+        }
+        write.commit().await
     }
 
     /// Tells when it may be worth asking for the [`Store::revision`] again.
