@@ -103,6 +103,16 @@ fn the_gateway_accepts_the_configuration_that_the_image_ships() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+#[test]
+fn the_unit_keeps_secrets_out_of_core_dumps_and_files_from_others() {
+    let unit = read("scopegate.service");
+    for setting in
+        ["LimitCORE=0", "UMask=0077", "StateDirectoryMode=0700", "NoNewPrivileges=yes", "ProtectProc=invisible"]
+    {
+        assert!(unit.lines().any(|line| line == setting), "{setting} is missing");
+    }
+}
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
 }

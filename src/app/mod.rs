@@ -2,8 +2,10 @@
 
 mod certificates;
 mod descriptors;
+mod exposure;
 mod follow;
 mod listeners;
+mod process;
 mod revoker;
 mod secrets;
 mod server;
@@ -14,6 +16,8 @@ mod trust;
 
 use std::{io, sync::Arc};
 
+pub use exposure::exposed_files;
+pub use process::keep_private;
 pub use store::{OpenStore, key_plan, machine};
 
 use listeners::Opened;
@@ -81,6 +85,7 @@ pub fn run_on(config: Config, store: OpenStore, announce: impl FnOnce() + Send +
     // there.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let listeners = Opened::new(&config)?;
+    exposed_files(&config).iter().for_each(|exposed| tracing::warn!("{exposed}"));
     let (mut from, secrets, state) = store.first_state(&config)?;
     if state.is_without_clients() {
         tracing::warn!(

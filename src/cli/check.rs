@@ -6,7 +6,11 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::config::{self, Config, Problems};
+use crate::{
+    app::exposed_files,
+    config::{self, Config, Problems},
+    domain::printable,
+};
 
 /// How a result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +23,16 @@ pub enum Format {
 
 /// `scopegate check`: every problem of the file at `path`, or what it configures.
 ///
-/// As text, problems go to `err` as `file:line:column: message`, one a line. As JSON they go to `out`, an array of
+/// Files with secrets that others may read are warned of on `err`. As text, problems go to `err` as `file:line:column: message`, one a line. As JSON they go to `out`, an array of
 /// `{file, line, column, message}`, empty for a good file; a problem of the whole file has neither line nor column.
 /// Exit code 0 for a good file, 1 for any other.
 pub fn run(path: &Path, format: Format, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
     let checked = config::load(path);
     let good = checked.is_ok();
+    if let (Ok(config), Format::Text) = (&checked, format) {
+        // Whoever checks is told; whether a warning can be written decides nothing.
+        exposed_files(config).iter().for_each(|exposed| drop(writeln!(err, "warning: {}", printable(exposed))));
+    }
     let written = match (checked, format) {
         (Ok(config), Format::Text) => writeln!(out, "{}", summary(path, &config)),
         (Err(problems), Format::Text) => writeln!(err, "{problems}"),

@@ -73,6 +73,7 @@ enum Failure {
 
 /// Runs the command of this process's arguments: exit code 0, 1 for refused or invalid, 2 for usage.
 pub fn main() -> ExitCode {
+    app::keep_private();
     let Arguments { config, command } = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(usage) => usage.exit(),

@@ -59,6 +59,7 @@
 //! | [`nodes`] | 7, 8: several gateways on one PostgreSQL database act as one |
 //! | [`nodes_alone`] | 8: several gateways whose PostgreSQL is down, full or locked |
 //! | [`faults`] | 8: the store locked, full, read-only, damaged |
+//! | [`at_rest`] | 8, 11, 16: files that are whole, and nobody else's to read |
 //! | [`endurance`] | 8: killed a hundred times under load |
 //! | [`timing`] | 2: an unknown client and a wrong secret take the same time |
 //! | [`corpora`] | the attack corpora, row by row |
@@ -76,6 +77,7 @@
 mod harness;
 
 mod admin;
+mod at_rest;
 mod binding;
 mod browser;
 mod cache;

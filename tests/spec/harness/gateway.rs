@@ -100,6 +100,16 @@ impl Gateway {
         self.wait_until_ready().unwrap_or_else(|log| panic!("the gateway did not start again:\n{log}"));
     }
 
+    /// Starts the process again as another user, and waits until it is ready. Its folder must be that user's.
+    pub fn restart_as(&mut self, user: u32) {
+        self.kill();
+        let binary = command(self.folder(), &self.environment, None);
+        let mut command = Command::new("setpriv");
+        command.args([&format!("--reuid={user}"), "--clear-groups"]).arg(binary.get_program()).args(binary.get_args());
+        self.child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        self.wait_until_ready().unwrap_or_else(|log| panic!("the gateway did not start again:\n{log}"));
+    }
+
     /// How the process ends, if it does so in time.
     pub fn ends_within(&mut self, limit: Duration) -> Option<ExitStatus> {
         within(limit, || self.child.try_wait().unwrap().is_some());

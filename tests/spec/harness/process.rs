@@ -32,6 +32,21 @@ impl Process {
         fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
     }
 
+    /// A line of what the system tells about it, without its name.
+    pub fn status(&self, name: &str) -> String {
+        let status = self.read("status");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("no {name}: {status}")).trim().to_owned()
+    }
+
+    /// Soft and hard limit of this name, as `/proc/PID/limits` tells them.
+    pub fn limit(&self, name: &str) -> [String; 2] {
+        let limits = self.read("limits");
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{limits}"));
+        let mut words = line.split_whitespace().map(str::to_owned);
+        [(); 2].map(|()| words.next().unwrap())
+    }
+
     fn read(&self, name: &str) -> String {
         fs::read_to_string(format!("/proc/{}/{name}", self.0)).unwrap()
     }
