@@ -154,6 +154,7 @@ impl Entry {
     fn of(principal: &Arc<Principal>, now: Timestamp) -> Self {
         let texts = principal.client.as_bytes().len()
             + principal.customer.as_bytes().len()
+            + principal.issuer_name.as_bytes().len()
             + principal.scope_text.len()
             + principal.application.as_ref().map_or(0, |application| application.as_bytes().len())
             + principal.token.as_ref().map_or(0, |token| token.as_bytes().len());
@@ -220,7 +221,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::domain::{ClientId, CustomerId, IssuerId, ScopeSet};
+    use crate::domain::{ClientId, CustomerId, IssuerId, IssuerName, ScopeSet};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
 
@@ -238,6 +239,7 @@ mod tests {
             application: None,
             token: None,
             issuer: IssuerId::OWN,
+            issuer_name: IssuerName::parse("https://issuer").unwrap(),
             key: None,
             issued_at: None,
             not_before: None,

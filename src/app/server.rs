@@ -114,7 +114,7 @@ impl Server {
         }));
         metrics.state_key_ends(key_ends.iter().map(|(kid, end)| (kid.as_str(), *end)));
         let rules = Expectations::own(issuer.audience.clone(), issuer.clock_skew.as_secs(), Arc::clone(&catalogue));
-        let trust = Trust::new(issuer.url.clone(), rules, trusted_issuers(trust)?);
+        let trust = Trust::new(issuer.url.clone(), rules, trusted_issuers(trust)?).with_longest_token(limits.token);
         trust.replace(standing);
         let start = began();
         let shares = shares(&limits, pool, threads);

@@ -164,7 +164,7 @@ async fn import(
     let text = input.read(Some(&secret_hash), LONGEST_HASH).map_err(CommandError::HashSource)?;
     let hash = Argon2idHash::parse(text.trim_end()).map_err(CommandError::SecretHash)?;
     let expires_at = end(new.secret_expires_in, context.now);
-    let id = ClientId::parse(&id).map_err(|why| CommandError::ClientId { id, why })?;
+    let id = ClientId::parse_own(&id).map_err(|why| CommandError::ClientId { id, why })?;
     let client = Client { id, ..checked(new, catalogue, context.now)? };
     let secret = NewSecret { verifier: SecretVerifier::Argon2id(hash), expires_at };
     context.store.add_client(&client, &secret, &context.actor).await?;

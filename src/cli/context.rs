@@ -92,9 +92,6 @@ pub enum CommandError {
     /// A token that cannot be named.
     #[error("`{0}` is not a token's ID (`jti`)")]
     TokenId(String),
-    /// No key has this ID.
-    #[error("no signing key has the ID {0}")]
-    NoSuchKey(String),
     /// An act of this name is never recorded.
     #[error("no act is called `{name}`; there are: {known}")]
     UnknownAct {

@@ -44,8 +44,7 @@ pub async fn run(command: KeyCommand, plan: KeyPlan, context: &mut Context<'_>) 
             list(answer.format(), context).await
         }
         KeyCommand::Retire(RetireArgs { kid, answer }) => {
-            let id = KeyId::parse(&kid).map_err(|_| CommandError::NoSuchKey(kid))?;
-            context.store.retire_key(&id, plan, context.now, &context.actor).await?;
+            context.store.retire_key(&KeyId::new(&kid), plan, context.now, &context.actor).await?;
             list(answer.format(), context).await
         }
         KeyCommand::Rewrap(answer) => {

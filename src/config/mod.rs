@@ -207,6 +207,8 @@ pub struct Limits {
     pub headers: usize,
     /// Header lines.
     pub header_count: usize,
+    /// A token, in bytes.
+    pub token: usize,
     /// A request body that is streamed upstream, in bytes.
     pub body: u64,
     /// From the first byte of a request to the end of its header.

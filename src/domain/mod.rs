@@ -6,6 +6,7 @@ mod clock;
 mod host;
 mod id;
 mod network;
+mod percent;
 mod principal;
 mod random;
 mod reason;
@@ -17,7 +18,10 @@ pub use argon2id::{Argon2idCost, Argon2idError, Argon2idHash};
 pub use calendar::DateTime;
 pub use clock::{Timestamp, wall_clock};
 pub use host::{Host, HostError};
-pub use id::{ApplicationId, ClientId, CustomerId, HeaderText, HeaderTextError, KeyId, TokenId, WorkflowId};
+pub use id::{
+    ApplicationId, ClientId, CustomerId, HeaderText, HeaderTextError, IdentityText, IssuerName, KeyId, TokenId,
+    WorkflowId,
+};
 pub use network::{Network, NetworkError, TrustedPeers, UnixPeers};
 pub use principal::{IssuerId, KeyFingerprint, Principal, RequiredClaim};
 pub use random::{random_bytes, random_name};

@@ -4,7 +4,7 @@ use http::HeaderValue;
 
 use super::{
     clock::Timestamp,
-    id::{ApplicationId, ClientId, CustomerId, TokenId},
+    id::{ApplicationId, ClientId, CustomerId, IssuerName, TokenId},
     scope::ScopeSet,
 };
 
@@ -84,8 +84,10 @@ pub struct Principal {
     pub application: Option<ApplicationId>,
     /// Its `jti`, if it has one.
     pub token: Option<TokenId>,
-    /// Whose token it is.
+    /// Whose token it is: the entry.
     pub issuer: IssuerId,
+    /// Whose token it is: the name. It tells apart the identities of several issuers, and of the tenants of one entry.
+    pub issuer_name: IssuerName,
     /// The key that verified it; `None` if its issuer was asked instead.
     pub key: Option<KeyFingerprint>,
     /// When it was issued (`iat`), if it says so.

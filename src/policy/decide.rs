@@ -44,7 +44,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{ClientId, CustomerId, IssuerId, Timestamp},
+        domain::{ClientId, CustomerId, IssuerId, IssuerName, Timestamp},
         policy::{
             ApplicationPlaces, EncodedDelimiters, Enforcement, LetterCase, Repetition, RequestTarget, RouteId,
             TokenForwarding, UpstreamId,
@@ -82,6 +82,7 @@ mod tests {
             application: scopes.contains("session").then(|| ApplicationId::parse("ours").unwrap()),
             token: None,
             issuer: IssuerId::OWN,
+            issuer_name: IssuerName::parse("https://issuer").unwrap(),
             key: None,
             asked_again_at: None,
             issued_at: None,

@@ -62,12 +62,13 @@ fn take(header: &mut RequestHeader) -> Parts {
 }
 
 /// Header fields that one request can be given.
-const MOST_STATED: usize = 11;
+const MOST_STATED: usize = 12;
 const X_CUSTOMER_ID: HeaderName = HeaderName::from_static("x-customer-id");
 const X_CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");
 const X_SCOPE: HeaderName = HeaderName::from_static("x-scope");
 const X_APPLICATION_ID: HeaderName = HeaderName::from_static("x-application-id");
 const X_TOKEN_ID: HeaderName = HeaderName::from_static("x-token-id");
+const X_TOKEN_ISSUER: HeaderName = HeaderName::from_static("x-token-issuer");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_CLIENT_CERT_SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -90,6 +91,7 @@ fn strip(headers: &mut HeaderMap, sender: FieldOwner, token: TokenForwarding) {
 fn state_identity(headers: &mut HeaderMap, principal: &Principal) {
     headers.insert(X_CUSTOMER_ID, principal.customer.header_value().clone());
     headers.insert(X_CLIENT_ID, principal.client.header_value().clone());
+    headers.insert(X_TOKEN_ISSUER, principal.issuer_name.header_value().clone());
     headers.insert(X_SCOPE, principal.scope_text.clone());
     if let Some(application) = &principal.application {
         headers.insert(X_APPLICATION_ID, application.header_value().clone());

@@ -111,7 +111,7 @@ mod tests {
     const UNTIL: Timestamp = Timestamp::from_seconds(1_060);
 
     fn id(name: &str) -> KeyId {
-        KeyId::parse(name).unwrap()
+        KeyId::new(name)
     }
 
     fn key(name: &str, algorithm: Algorithm, state: KeyState) -> KeyFacts {

@@ -79,8 +79,9 @@ impl LineWriter {
 
     fn push_principal(&mut self, outcome: &Outcome<'_>) {
         if let Some(principal) = outcome.principal {
-            self.push_text("client_id", principal.client.as_str());
-            self.push_text("customer_id", principal.customer.as_str());
+            self.push_text("token_issuer", principal.issuer_name.shown());
+            self.push_text("client_id", principal.client.shown());
+            self.push_text("customer_id", principal.customer.shown());
             if let Some(application) = &principal.application {
                 self.push_text("application_id", application.as_str());
             }

@@ -2,43 +2,46 @@ use http::HeaderValue;
 use serde_json::Value;
 
 use super::{
+    claim_path::ClaimPath,
     json::Object,
-    verify::{Audiences, ClaimNames, Expectations},
+    verify::{Audiences, Expectations},
 };
 use crate::domain::{
-    ApplicationId, ClientId, CustomerId, KeyFingerprint, Principal, Reason, RequiredClaim, ScopeName, ScopeSet,
-    Timestamp, TokenId, WorkflowId,
+    ApplicationId, ClientId, CustomerId, IssuerName, KeyFingerprint, Principal, Reason, RequiredClaim, ScopeName,
+    ScopeSet, Timestamp, TokenId, WorkflowId,
 };
 
-/// The names under which issuers state scopes.
+/// The names under which issuers state scopes. The first one that is there counts; some state two of them, alike.
 const SCOPE_CLAIMS: [&str; 3] = ["scope", "scp", "scopes"];
 
-/// Checks the claims of a token that `key` has verified, or its issuer when it was asked, and makes them a principal. They
-/// count until `expires_at`.
+/// Checks the claims of a token that `key` has verified, or the issuer called `issuer_name` when it was asked, and makes them
+/// a principal. They count until `expires_at`.
 pub(super) fn check(
     claims: &Object,
+    issuer_name: &str,
     expires_at: Timestamp,
     key: Option<KeyFingerprint>,
     expected: &Expectations,
     now: Timestamp,
 ) -> Result<Principal, Reason> {
-    check_audience(claims, &expected.audiences)?;
+    check_audience(claims, expected)?;
+    check_use(claims)?;
     let not_before = moment(claims, "nbf")?;
     let issued_at = moment(claims, "iat")?;
     check_times(expires_at, not_before, expected.clock_skew, now)?;
     check_times(expires_at, issued_at, expected.clock_skew, now)?;
     check_life(expires_at, issued_at.unwrap_or(now), expected.longest_life)?;
-    let customer = text(claims, &expected.claims.customer)?.ok_or(Reason::Claims)?;
-    let names = scope_names(claims, expected)?;
+    let names = scope_names(claims, expected);
     let scopes = expected.catalogue.granted(names.iter().map(ScopeName::as_str));
     Ok(Principal {
         issuer: expected.issuer,
-        client: ClientId::parse(client(claims, &expected.claims)?).map_err(|_| Reason::Claims)?,
-        customer: CustomerId::parse(customer).map_err(|_| Reason::Claims)?,
+        issuer_name: IssuerName::parse(issuer_name).map_err(|_| Reason::Issuer)?,
+        client: ClientId::parse(required(claims, &expected.claims.client)?).map_err(|_| Reason::Claims)?,
+        customer: CustomerId::parse(required(claims, &expected.claims.customer)?).map_err(|_| Reason::Claims)?,
         scopes,
         scope_text: scope_text(&names)?,
         application: bound_application(claims, expected, scopes)?,
-        token: text(claims, "jti")?.map(TokenId::parse).transpose().map_err(|_| Reason::Claims)?,
+        token: text(claims.stated("jti"))?.map(TokenId::parse).transpose().map_err(|_| Reason::Claims)?,
         key,
         issued_at,
         not_before,
@@ -54,16 +57,7 @@ pub(super) fn expiry(claims: &Object) -> Result<Timestamp, Reason> {
 
 /// `sub`, which every token must have.
 pub(super) fn check_subject(claims: &Object) -> Result<(), Reason> {
-    text(claims, "sub")?.map(|_| ()).ok_or(Reason::Claims)
-}
-
-/// The caller.
-fn client<'c>(claims: &'c Object, names: &ClaimNames) -> Result<&'c str, Reason> {
-    let client = match &names.client {
-        Some(name) => text(claims, name)?,
-        None => text(claims, "client_id")?.or(text(claims, "sub")?),
-    };
-    client.ok_or(Reason::Claims)
+    text(claims.stated("sub"))?.map(|_| ()).ok_or(Reason::Claims)
 }
 
 fn check_life(expires_at: Timestamp, from: Timestamp, longest: Option<u64>) -> Result<(), Reason> {
@@ -86,10 +80,15 @@ pub(super) fn check_times(
     Ok(())
 }
 
-fn check_audience(claims: &Object, ours: &Audiences) -> Result<(), Reason> {
-    let Audiences::OneOf(ours) = ours else { return Ok(()) };
+/// An audience that is stated counts, whoever states it.
+fn check_audience(claims: &Object, expected: &Expectations) -> Result<(), Reason> {
+    let (ours, unstated) = match &expected.audiences {
+        Audiences::OneOf(ours) => (ours, Err(Reason::Audience)),
+        Audiences::OneOfIfStated(ours) => (ours, Ok(())),
+    };
+    let Some(stated) = expected.claims.audience.find(claims) else { return unstated };
     let is_ours = |audience: &Value| ours.iter().any(|ours| audience == ours);
-    let meant = match claims.member("aud").ok_or(Reason::Audience)? {
+    let meant = match stated {
         audience @ Value::String(_) => is_ours(audience),
         Value::Array(audiences) => audiences.iter().all(Value::is_string) && audiences.iter().any(is_ours),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
@@ -97,17 +96,28 @@ fn check_audience(claims: &Object, ours: &Audiences) -> Result<(), Reason> {
     if meant { Ok(()) } else { Err(Reason::Audience) }
 }
 
-/// A claim that is a string if it is there.
-fn text<'c>(claims: &'c Object, name: &str) -> Result<Option<&'c str>, Reason> {
-    match claims.member(name) {
-        None => Ok(None),
-        Some(value) => value.as_str().map(Some).ok_or(Reason::Claims),
+/// Some issuers say what a token is for (Cognito: `access` or `id`; Hydra, when asked: `access_token` or `refresh_token`): one
+/// that is for something else than access admits nobody.
+fn check_use(claims: &Object) -> Result<(), Reason> {
+    match claims.stated("token_use") {
+        None => Ok(()),
+        Some(Value::String(used)) if matches!(used.as_str(), "access" | "access_token") => Ok(()),
+        Some(_) => Err(Reason::Claims),
     }
+}
+
+fn required<'c>(claims: &'c Object, path: &ClaimPath) -> Result<&'c str, Reason> {
+    text(path.find(claims))?.ok_or(Reason::Claims)
+}
+
+/// A claim that is a string if it is there.
+fn text(claim: Option<&Value>) -> Result<Option<&str>, Reason> {
+    claim.map(|value| value.as_str().ok_or(Reason::Claims)).transpose()
 }
 
 /// A `NumericDate` that is there, or not; fractions of a second are cut off.
 pub(super) fn moment(claims: &Object, name: &str) -> Result<Option<Timestamp>, Reason> {
-    let Some(value) = claims.member(name) else { return Ok(None) };
+    let Some(value) = claims.stated(name) else { return Ok(None) };
     let whole = value.as_u64().or_else(|| value.as_f64().and_then(whole_seconds));
     let seconds = whole.filter(|seconds| *seconds <= MAX_SECONDS).ok_or(Reason::Claims)?;
     Ok(Some(Timestamp::from_seconds(seconds)))
@@ -123,22 +133,18 @@ fn whole_seconds(seconds: f64) -> Option<u64> {
 
 /// The scope tokens of the one scope claim, as far as the issuer may state them. A claim of another type states none, and
 /// grants none.
-fn scope_names(claims: &Object, expected: &Expectations) -> Result<Vec<ScopeName>, Reason> {
-    let mut stated = SCOPE_CLAIMS.iter().filter_map(|name| claims.member(name));
-    let (claim, another) = match &expected.claims.scope {
-        Some(name) => (claims.member(name), None),
-        None => (stated.next(), stated.next()),
+fn scope_names(claims: &Object, expected: &Expectations) -> Vec<ScopeName> {
+    let claim = match &expected.claims.scope {
+        Some(path) => path.find(claims),
+        None => SCOPE_CLAIMS.iter().find_map(|name| claims.stated(name)),
     };
-    if another.is_some() {
-        return Err(Reason::Claims);
-    }
     let tokens: Vec<&str> = match claim {
         Some(Value::String(list)) => list.split(' ').collect(),
         Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
     };
     let names = tokens.into_iter().filter_map(|token| ScopeName::parse(token).ok());
-    Ok(names.filter(|name| may_state(expected, name)).collect())
+    names.filter(|name| may_state(expected, name)).collect()
 }
 
 /// Under a ceiling only scopes that we know and that lie below it are stated, also to upstreams.
@@ -158,12 +164,14 @@ fn bound_application(
     expected: &Expectations,
     scopes: ScopeSet,
 ) -> Result<Option<ApplicationId>, Reason> {
-    let name = |claim: RequiredClaim| match claim {
-        RequiredClaim::ApplicationId => expected.claims.application.as_str(),
-        RequiredClaim::WorkflowId | RequiredClaim::RedirectUrl => claim.name(),
-    };
+    let application = || required(claims, &expected.claims.application);
     for claim in expected.catalogue.required_claims(scopes) {
-        let value = text(claims, name(claim))?.ok_or(Reason::Claims)?;
+        let value = match claim {
+            RequiredClaim::ApplicationId => application()?,
+            RequiredClaim::WorkflowId | RequiredClaim::RedirectUrl => {
+                text(claims.stated(claim.name()))?.ok_or(Reason::Claims)?
+            }
+        };
         let sound = match claim {
             RequiredClaim::ApplicationId => ApplicationId::parse(value).is_ok(),
             RequiredClaim::WorkflowId => WorkflowId::parse(value).is_ok(),
@@ -176,6 +184,5 @@ fn bound_application(
     if !scopes.intersects(expected.catalogue.bound()) {
         return Ok(None);
     }
-    let application = text(claims, name(RequiredClaim::ApplicationId))?.ok_or(Reason::Claims)?;
-    ApplicationId::parse(application).map(Some).map_err(|_| Reason::Claims)
+    ApplicationId::parse(application()?).map(Some).map_err(|_| Reason::Claims)
 }

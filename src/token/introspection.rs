@@ -20,11 +20,11 @@ pub fn principal_of_introspection(
         Some(false) => return Err(Reason::Revoked),
         None => return Err(Reason::KeysUnavailable),
     }
-    if claims.member("iss").is_some_and(|stated| stated != issuer) {
+    if claims.stated("iss").is_some_and(|stated| stated != issuer) {
         return Err(Reason::Issuer);
     }
     let expires_at = claims::moment(&claims, "exp")?.unwrap_or(asked_again_at);
-    let principal = claims::check(&claims, expires_at, None, expected, now)?;
+    let principal = claims::check(&claims, issuer, expires_at, None, expected, now)?;
     Ok(Principal { asked_again_at: Some(asked_again_at), ..principal })
 }
 
@@ -38,11 +38,13 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
+    /// `audiences`: those of the entry; without, those of our own issuer.
     fn principal(answer: &str, audiences: &[&str]) -> Result<Principal, Reason> {
         let audiences = audiences.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let default = Audiences::OneOfIfStated(vec!["ours".to_owned()]);
         let expected = Expectations {
             issuer: IssuerId::trusted(0),
-            audiences: if audiences.is_empty() { Audiences::Any } else { Audiences::OneOf(audiences) },
+            audiences: if audiences.is_empty() { default } else { Audiences::OneOf(audiences) },
             clock_skew: 30,
             longest_life: None,
             catalogue: Catalogue::default().into(),
@@ -60,8 +62,9 @@ mod tests {
         assert_eq!((told.client.as_str(), told.customer.as_str()), ("c", "k"));
         assert_eq!((told.expires_at, told.asked_again_at), (NOW.plus(900), Some(NOW.plus(60))));
         assert_eq!(told.key, None);
-        let endless = principal(r#"{"active":true,"sub":"s","customer_id":"k"}"#, &[]).unwrap();
-        assert_eq!((endless.client.as_str(), endless.expires_at), ("s", NOW.plus(60)));
+        let endless = principal(r#"{"active":true,"sub":"s","client_id":"c","customer_id":"k"}"#, &[]).unwrap();
+        assert_eq!((endless.client.as_str(), endless.expires_at), ("c", NOW.plus(60)));
+        assert_eq!(endless.issuer_name.as_str(), "https://i");
     }
 
     #[test]
@@ -76,6 +79,8 @@ mod tests {
             ("<html>", &[], Reason::KeysUnavailable),
             ("", &[], Reason::KeysUnavailable),
             (r#"{"active":true,"client_id":"c"}"#, &[], Reason::Claims),
+            (r#"{"active":true,"sub":"c","customer_id":"k"}"#, &[], Reason::Claims),
+            (r#"{"active":true,"client_id":"c","customer_id":"k","token_use":"refresh_token"}"#, &[], Reason::Claims),
             (r#"{"active":true,"customer_id":"k"}"#, &[], Reason::Claims),
             (r#"{"active":true,"client_id":"c","customer_id":"k","exp":1799999970}"#, &[], Reason::Expired),
             (r#"{"active":true,"client_id":"c","customer_id":"k","exp":"never"}"#, &[], Reason::Claims),
@@ -86,6 +91,28 @@ mod tests {
         ] {
             assert_eq!(principal(answer, audiences), Err(expected), "{answer}");
         }
-        assert!(principal(r#"{"active":true,"client_id":"c","customer_id":"k","aud":["x","api"]}"#, &["api"]).is_ok());
+    }
+
+    #[test]
+    fn an_audience_that_is_stated_counts() {
+        for (stated, of_ours, of_entry) in [
+            ("", true, false),
+            (r#","aud":null"#, true, false),
+            (r#","aud":"ours""#, true, false),
+            (r#","aud":["x","ours"]"#, true, false),
+            (r#","aud":"api""#, false, true),
+            (r#","aud":["api","x"]"#, false, true),
+            (r#","aud":"other""#, false, false),
+            (r#","aud":"""#, false, false),
+            (r#","aud":[]"#, false, false),
+            (r#","aud":[null]"#, false, false),
+            (r#","aud":["ours","api",null]"#, false, false),
+            (r#","aud":1"#, false, false),
+            (r#","aud":{"ours":"api"}"#, false, false),
+        ] {
+            let answer = format!(r#"{{"active":true,"client_id":"c","customer_id":"k","iss":null{stated}}}"#);
+            assert_eq!(principal(&answer, &[]).is_ok(), of_ours, "{stated}");
+            assert_eq!(principal(&answer, &["api"]).is_ok(), of_entry, "{stated}");
+        }
     }
 }

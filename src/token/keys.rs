@@ -152,7 +152,7 @@ impl fmt::Debug for SigningKey {
 fn public_half(encoding: &EncodingKey, algorithm: Algorithm) -> Option<(KeyId, Jwk)> {
     let mut jwk = Jwk::from_encoding_key(encoding, algorithm.of_library()).ok()?;
     let thumbprint = jwk.thumbprint(ThumbprintHash::SHA256).ok()?;
-    let id = KeyId::parse(&thumbprint).ok()?;
+    let id = KeyId::new(&thumbprint);
     jwk.common.key_id = Some(thumbprint);
     jwk.common.public_key_use = Some(PublicKeyUse::Signature);
     Some((id, jwk))
@@ -161,7 +161,7 @@ fn public_half(encoding: &EncodingKey, algorithm: Algorithm) -> Option<(KeyId, J
 /// The same way from a JWK to a key that other issuers' keys take.
 fn verifying_key(jwk: &Jwk, algorithm: Algorithm) -> Option<VerifyingKey> {
     let json = serde_json::to_vec(&json!({ "keys": [jwk] })).ok()?;
-    parse_key_set(&json, &[algorithm.into()]).ok()?.pop()
+    parse_key_set(&json, &[algorithm.into()]).ok()?.keys.pop()
 }
 
 #[cfg(test)]

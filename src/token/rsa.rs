@@ -35,7 +35,12 @@ impl<'a> RsaPublicKey<'a> {
         let (SEQUENCE, algorithm, rest) = element(info)? else { return None };
         let (BIT_STRING, [0, key @ ..], []) = element(rest)? else { return None };
         let (OBJECT_IDENTIFIER, RSA_ENCRYPTION, _) = element(algorithm)? else { return None };
-        let (SEQUENCE, numbers, []) = element(key)? else { return None };
+        Self::from_pkcs1(key)
+    }
+
+    /// The key of an `RSAPublicKey` in DER (RFC 8017 appendix A.1.1).
+    pub fn from_pkcs1(der: &'a [u8]) -> Option<Self> {
+        let (SEQUENCE, numbers, []) = element(der)? else { return None };
         let (INTEGER, modulus, rest) = element(numbers)? else { return None };
         let (INTEGER, exponent, []) = element(rest)? else { return None };
         Some(Self::new(modulus, exponent))

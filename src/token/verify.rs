@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{JwsAlgorithm, VerifyingKey, claims, json::Object, jws::Jws};
+use super::{ClaimPath, JwsAlgorithm, VerifyingKey, claims, json::Object, jws::Jws};
 use crate::domain::{Catalogue, IssuerId, KeyId, Principal, Reason, ScopeSet, Timestamp};
 
 /// What an issuer's tokens must say, and how they say it.
@@ -42,29 +42,37 @@ impl Expectations {
 /// Whom a token must be for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audiences {
-    /// One of these, at least one.
+    /// One of these.
     OneOf(Vec<String>),
-    /// Its issuer was asked, and knows who asks.
-    Any,
+    /// One of these if it says for whom: its issuer was asked, and knows who asks.
+    OneOfIfStated(Vec<String>),
 }
 
 /// Where an issuer's tokens state what we need to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimNames {
+    /// Whom it is for.
+    pub audience: ClaimPath,
     /// The account that owns the caller.
-    pub customer: String,
-    /// The caller; `None`: `client_id`, or else `sub`.
-    pub client: Option<String>,
-    /// The scopes; `None`: `scope`, `scp` or `scopes`.
-    pub scope: Option<String>,
+    pub customer: ClaimPath,
+    /// The caller. `sub` may be a person, or another issuer's name for anybody: it stands for the client only where an entry says so.
+    pub client: ClaimPath,
+    /// The scopes; `None`: the first of `scope`, `scp` and `scopes`.
+    pub scope: Option<ClaimPath>,
     /// The application that a bound scope is for.
-    pub application: String,
+    pub application: ClaimPath,
 }
 
 impl Default for ClaimNames {
     /// The names in our own tokens.
     fn default() -> Self {
-        Self { customer: "customer_id".to_owned(), client: None, scope: None, application: "application_id".to_owned() }
+        Self {
+            audience: ClaimPath::of("aud"),
+            customer: ClaimPath::of("customer_id"),
+            client: ClaimPath::of("client_id"),
+            scope: None,
+            application: ClaimPath::of("application_id"),
+        }
     }
 }
 
@@ -102,6 +110,11 @@ impl<'a> Unverified<'a> {
         self.jws.algorithm()
     }
 
+    /// Whether it says itself that it is over: then nobody need be asked about it.
+    pub fn check_expiry(&self, clock_skew: u64, now: Timestamp) -> Result<(), Reason> {
+        claims::moment(&self.claims, "exp")?.map_or(Ok(()), |expiry| claims::check_times(expiry, None, clock_skew, now))
+    }
+
     /// A claim as it stands in the token. To be believed only of a token whose very bytes were verified.
     pub fn claim(&self, name: &str) -> Option<&Value> {
         self.claims.member(name)
@@ -112,7 +125,7 @@ impl<'a> Unverified<'a> {
         self.jws.check_signature(key)?;
         claims::check_subject(&self.claims)?;
         let expires_at = claims::expiry(&self.claims)?;
-        claims::check(&self.claims, expires_at, Some(key.fingerprint()), expected, now)
+        claims::check(&self.claims, &self.issuer, expires_at, Some(key.fingerprint()), expected, now)
     }
 }
 

@@ -60,22 +60,86 @@ impl KeyRing {
     }
 }
 
-/// The keys that a token may be signed with: those it names and those without a name; any, if it names none. A few at most:
-/// each costs a signature check, and a token is nobody's yet.
+/// The keys that a token may be signed with, which are those of its algorithm: the ones it names, which may share that name,
+/// and then those without a name; any, if it names none. A few at most: each costs a signature check, and a token is nobody's
+/// yet.
 fn meant<'k>(keys: &'k [VerifyingKey], token: &Unverified<'_>) -> Result<Vec<&'k VerifyingKey>, Reason> {
-    let named = |key: &&VerifyingKey| match (token.key(), key.id()) {
-        (Some(wanted), Some(id)) => wanted == id,
-        (Some(_) | None, None) | (None, Some(_)) => true,
-    };
-    let mut found = keys.iter().filter(named).peekable();
+    let named = |key: &&VerifyingKey| key.id().is_some() && (token.key().is_none() || token.key() == key.id());
+    let nameless = |key: &&VerifyingKey| key.id().is_none();
+    let mut found = keys.iter().filter(named).chain(keys.iter().filter(nameless)).peekable();
     found.peek().ok_or(Reason::UnknownKey)?;
     let fitting: Vec<_> = found.filter(|key| key.algorithm() == token.algorithm()).take(MOST_TRIED + 1).collect();
     match fitting.len() {
         0 => Err(Reason::Algorithm),
-        1..=MOST_TRIED => Ok(fitting),
-        _ => Err(Reason::UnknownKey),
+        // It must say with which of so many it is signed.
+        more if more > MOST_TRIED && token.key().is_none() => Err(Reason::UnknownKey),
+        _ => Ok(fitting.into_iter().take(MOST_TRIED).collect()),
     }
 }
 
-/// A token that may be signed with any of more keys than this must say with which.
+/// So many keys are tried for one token.
 const MOST_TRIED: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aws_lc_rs::hmac;
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+    use super::*;
+    use crate::{domain::KeyId, token::JwsAlgorithm};
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+    const CLAIMS: &str = r#"{"iss":"i","aud":"api","sub":"c","client_id":"c","customer_id":"k","exp":1800003600}"#;
+
+    /// What becomes of a token that is signed with the secret of this number and names `kid`.
+    fn verify(ring: &KeyRing, secret: u8, kid: Option<&str>) -> Result<(), Reason> {
+        let kid = kid.map(|kid| format!(r#","kid":"{kid}""#)).unwrap_or_default();
+        let header = format!(r#"{{"alg":"HS256"{kid}}}"#);
+        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(CLAIMS));
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &[secret; 64]), signed.as_bytes());
+        let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag));
+        let rules = Expectations::own("api".to_owned(), 30, Arc::default());
+        ring.verify(&Unverified::parse(token.as_bytes()).unwrap(), &rules, NOW).map(|_| ())
+    }
+
+    /// Keys of these secrets and names.
+    fn ring(keys: &[(JwsAlgorithm, u8, Option<&str>)]) -> KeyRing {
+        let key = |(algorithm, secret, kid): &(JwsAlgorithm, u8, Option<&str>)| {
+            VerifyingKey::shared(*algorithm, &[*secret; 64]).unwrap().named(kid.map(KeyId::new))
+        };
+        KeyRing::of(keys.iter().map(key).collect())
+    }
+
+    #[test]
+    fn keys_of_one_name_are_told_apart_by_algorithm_and_else_tried_in_turn() {
+        let (hs256, hs384) = (JwsAlgorithm::Hs256, JwsAlgorithm::Hs384);
+        let mut keys: Vec<_> = (0..5).map(|secret| (hs384, secret, Some("k"))).collect();
+        keys.extend((0..5).map(|secret| (hs256, secret, Some("k"))));
+        let ring = ring(&keys);
+        for (secret, kid, expected) in [
+            (0, Some("k"), Ok(())),
+            (3, Some("k"), Ok(())),
+            (4, Some("k"), Err(Reason::Signature)),
+            (9, Some("k"), Err(Reason::Signature)),
+            (0, Some("K"), Err(Reason::UnknownKey)),
+            (0, None, Err(Reason::UnknownKey)),
+        ] {
+            assert_eq!(verify(&ring, secret, kid), expected, "{secret} {kid:?}");
+        }
+    }
+
+    #[test]
+    fn keys_without_a_name_come_after_those_that_are_named() {
+        let hs256 = JwsAlgorithm::Hs256;
+        let mut keys: Vec<_> = (0..4).map(|secret| (hs256, secret, None)).collect();
+        keys.push((hs256, 4, Some("k")));
+        let mixed = ring(&keys);
+        assert_eq!(verify(&mixed, 4, Some("k")), Ok(()));
+        assert_eq!(verify(&mixed, 0, Some("k")), Ok(()), "one without a name may be any");
+        assert_eq!(verify(&mixed, 0, Some("other")), Ok(()));
+        assert_eq!(verify(&mixed, 5, Some("k")), Err(Reason::Signature));
+        assert_eq!(verify(&ring(&[(JwsAlgorithm::Hs512, 0, Some("k"))]), 0, Some("k")), Err(Reason::Algorithm));
+    }
+}

@@ -2,7 +2,10 @@
 //! nobody knows, however many requests bring such tokens.
 
 use std::{
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,7 +20,7 @@ use super::{
 };
 use crate::{
     domain::{Timestamp, random_bytes},
-    token::{JwsAlgorithm, KeySetError, VerifyingKey, parse_key_set},
+    token::{JwsAlgorithm, KeySet, KeySetError, PassedOver, Unusable, VerifyingKey, WhyUnusable, parse_key_set},
 };
 
 /// How often keys are fetched, and for how long they count without.
@@ -40,6 +43,8 @@ pub(super) struct KeySource {
     wanted: Notify,
     waiting: AtomicUsize,
     counts: Counts,
+    /// What the last sound set held that cannot be used.
+    unusable: Mutex<Vec<Unusable>>,
 }
 
 /// How fetching went since the start.
@@ -51,6 +56,8 @@ pub struct SourceReport {
     pub failed: u64,
     /// When the last one succeeded.
     pub last_success: Option<Timestamp>,
+    /// Entries of the last sound set that cannot be used, by the places in [`WhyUnusable::ALL`].
+    pub unusable: [u64; WhyUnusable::ALL.len()],
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +96,7 @@ impl KeySource {
             wanted: Notify::new(),
             waiting: AtomicUsize::new(0),
             counts: Counts::default(),
+            unusable: Mutex::default(),
         }
     }
 
@@ -136,11 +144,12 @@ impl KeySource {
         let fetched = self.fetched().await;
         let now = Timestamp::now();
         let outcome = match fetched {
-            Ok(keys) => {
+            Ok(KeySet { keys, unusable }) => {
                 self.counts.succeed(now);
                 if before == Outcome::Failed {
                     tracing::info!(issuer, keys = keys.len(), "its keys were fetched");
                 }
+                self.pass_over(issuer, unusable);
                 self.take(Some(keys), changed);
                 Outcome::Succeeded
             }
@@ -165,10 +174,31 @@ impl KeySource {
             succeeded: self.counts.succeeded.load(Ordering::Relaxed),
             failed: self.counts.failed.load(Ordering::Relaxed),
             last_success: self.counts.last_success(),
+            unusable: self.count_unusable(),
         }
     }
 
-    async fn fetched(&self) -> Result<Vec<VerifyingKey>, RefreshError> {
+    /// Names entries that cannot be used, once for as long as they stay the same.
+    fn pass_over(&self, issuer: &str, unusable: Vec<Unusable>) {
+        let mut known = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != unusable {
+            if !unusable.is_empty() {
+                tracing::warn!(
+                    issuer,
+                    "entries of its key set cannot be used and are passed over{}",
+                    PassedOver(&unusable)
+                );
+            }
+            *known = unusable;
+        }
+    }
+
+    fn count_unusable(&self) -> [u64; WhyUnusable::ALL.len()] {
+        let unusable = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
+        WhyUnusable::ALL.map(|why| unusable.iter().filter(|entry| entry.why == why).count() as u64)
+    }
+
+    async fn fetched(&self) -> Result<KeySet, RefreshError> {
         let set = self.fetch.key_set().await?;
         Ok(parse_key_set(&set, &self.algorithms)?)
     }

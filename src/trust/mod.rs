@@ -35,6 +35,7 @@ pub struct Trust {
     own: OwnIssuer,
     others: Vec<OtherIssuer>,
     revocations: Revocations,
+    longest_token: usize,
 }
 
 /// What came of a token seen for the first time.
@@ -62,7 +63,14 @@ impl Trust {
     /// place in this list as [`IssuerId::trusted`].
     pub fn new(own: String, rules: Expectations, others: Vec<TrustedIssuer>) -> Self {
         let own = OwnIssuer { name: own, rules, standing: ArcSwap::default() };
-        Self { own, others: others.into_iter().map(OtherIssuer::new).collect(), revocations: Revocations::default() }
+        let others = others.into_iter().map(OtherIssuer::new).collect();
+        Self { own, others, revocations: Revocations::default(), longest_token: USUAL_LONGEST_TOKEN }
+    }
+
+    /// The same for tokens of up to `bytes` instead of 8 KiB.
+    #[must_use]
+    pub fn with_longest_token(self, bytes: usize) -> Self {
+        Self { longest_token: bytes, ..self }
     }
 
     /// From now on judges by `standing`.
@@ -72,6 +80,9 @@ impl Trust {
 
     /// Verifies a token seen for the first time. Waits for the token's issuer where it must be asked, or may have new keys.
     pub async fn verify(&self, token: &[u8], now: Timestamp) -> Verification {
+        if token.len() > self.longest_token {
+            return Verification::of(None, Err(Reason::Malformed));
+        }
         let parsed = match Unverified::parse(token) {
             Ok(parsed) => parsed,
             Err(Reason::Malformed) => return self.verify_opaque(token, now).await,
@@ -89,6 +100,9 @@ impl Trust {
 
     /// Verifies a token that must be our own: what its client may revoke, or be told of.
     pub fn verify_own(&self, token: &[u8], now: Timestamp) -> Result<Principal, Reason> {
+        if token.len() > self.longest_token {
+            return Err(Reason::Malformed);
+        }
         let parsed = Unverified::parse(token)?;
         if parsed.issuer() != self.own.name {
             return Err(Reason::Issuer);
@@ -118,7 +132,7 @@ impl Trust {
 
     /// Another issuer's token that an operator has ended here.
     fn unless_revoked(&self, principal: Principal) -> Result<Principal, Reason> {
-        self.own.standing.load().check_holders(&principal)?;
+        self.own.standing.load().check_customer(&principal)?;
         if principal.token.as_ref().is_some_and(|token| self.revocations.contains(token)) {
             return Err(Reason::Revoked);
         }
@@ -134,7 +148,7 @@ impl Trust {
         } else {
             let issuer = self.others.get(principal.issuer.place() - 1).ok_or(Reason::Issuer)?;
             issuer.recheck(principal, now)?;
-            self.own.standing.load().check_holders(principal)?;
+            self.own.standing.load().check_customer(principal)?;
         }
         if principal.token.as_ref().is_some_and(|token| self.revocations.contains_now(token, cleared)) {
             return Err(Reason::Revoked);
@@ -188,6 +202,9 @@ impl Trust {
         self.others.iter().filter_map(|other| Some((other.id(), other.report()?)))
     }
 }
+
+/// Longer ones are let in where the configuration says so.
+const USUAL_LONGEST_TOKEN: usize = 8 * 1024;
 
 impl Verification {
     fn of(issuer: Option<IssuerId>, outcome: Result<Principal, Reason>) -> Self {

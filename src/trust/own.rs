@@ -85,14 +85,15 @@ impl Standing {
         }
     }
 
-    /// Whether another issuer's token was revoked by its client or customer.
-    pub(super) fn check_holders(&self, principal: &Principal) -> Result<(), Reason> {
+    /// Whether another issuer's token was revoked by its customer: those are the same accounts for every issuer. A client of
+    /// ours is disabled, or its tokens are revoked, without a word about another issuer's client that happens to be, or makes
+    /// itself be, called the same.
+    pub(super) fn check_customer(&self, principal: &Principal) -> Result<(), Reason> {
         if self.revoked.is_empty() {
             return Ok(());
         }
-        let holders = [Holder::Client(principal.client.clone()), Holder::Customer(principal.customer.clone())];
-        let latest = holders.iter().filter_map(|holder| self.revoked.get(holder)).max();
-        latest.map_or(Ok(()), |up_to| issued_after(principal, *up_to))
+        let up_to = self.revoked.get(&Holder::Customer(principal.customer.clone()));
+        up_to.map_or(Ok(()), |up_to| issued_after(principal, *up_to))
     }
 }
 

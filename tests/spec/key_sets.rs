@@ -8,7 +8,7 @@ use std::{
 };
 
 use scopegate::token::Algorithm;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{
     Answer, Authority, Connection, Forge, Gateway, Issuer, Request, Scripted, Upstream, await_that, key, key_set,
@@ -136,7 +136,6 @@ fn whatever_the_key_server_does_good_tokens_pass_and_bad_ones_do_not() {
     elsewhere.always(Answer::json(&key_set(&[&evil])));
     let set = key_set(&[&evil]);
     let private = set.replace("\"use\"", "\"d\":\"AAAA\",\"use\"");
-    let twice = key_set(&[&evil, &key(Algorithm::Es256, "evil")]);
     let huge = format!("{{\"keys\":[],\"padding\":\"{}\"}}", "x".repeat(10 << 20));
     let whole = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", set.len());
     let redirect = format!("Location: http://{}/jwks.json\r\n", elsewhere.address);
@@ -153,7 +152,6 @@ fn whatever_the_key_server_does_good_tokens_pass_and_bad_ones_do_not() {
         ("half a set", Answer::json(&set[..set.len() / 2])),
         ("a set that breaks off", Answer::ThenClose([whole.as_bytes(), &set.as_bytes()[..20]].concat())),
         ("a private key", Answer::json(&private)),
-        ("one name for two keys", Answer::json(&twice)),
         ("ten megabytes", Answer::json(&huge)),
         (
             "ten chunked megabytes",
@@ -190,6 +188,75 @@ fn whatever_the_key_server_does_good_tokens_pass_and_bad_ones_do_not() {
     let warned = gateway.log().matches("its keys cannot be fetched").count();
     assert!((1..=17).contains(&warned), "{warned} lines for seventeen failures that each lasted for some fetches");
     assert!(!gateway.log().contains("panicked at"));
+}
+
+/// A JWK with members added or replaced; null stays.
+fn changed(key: &Forge, members: Value) -> Value {
+    let mut jwk: Value = serde_json::from_str(&key.jwk()).unwrap();
+    jwk.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    jwk
+}
+
+#[test]
+fn entries_that_cannot_be_used_are_passed_over_at_the_start_and_at_a_rotation() {
+    // R13
+    let (rs, es, ed) = (key(Algorithm::Rs256, "one"), key(Algorithm::Es256, "one"), key(Algorithm::EdDsa, "one"));
+    let next = key(Algorithm::Es256, "one");
+    let encryption = changed(&key(Algorithm::Rs256, "one"), json!({"use": "enc", "alg": "RSA-OAEP"}));
+    let nulls = json!({"alg": null, "key_ops": null, "d": null, "p": null, "x5c": null});
+    let plain = |key: &Forge| changed(key, json!({}));
+    let issuer = Issuer::publishing(&[]);
+    let publish = |keys: &[Value]| issuer.server.always(Answer::json(&json!({"keys": keys, "more": null}).to_string()));
+    let rows: [(&str, Vec<Value>, Vec<&Forge>); 8] = [
+        ("an encryption key under the same kid, first", vec![encryption.clone(), plain(&rs)], vec![&rs]),
+        ("the same behind it", vec![plain(&rs), encryption.clone()], vec![&rs]),
+        ("one kid for several types", vec![plain(&rs), plain(&es), plain(&ed)], vec![&rs, &es, &ed]),
+        ("one kid for RS256 and RS384", vec![changed(&rs, json!({"alg": "RS384"})), plain(&rs)], vec![&rs]),
+        ("one kid for two keys of a type", vec![plain(&es), plain(&next)], vec![&es, &next]),
+        ("the same key twice", vec![plain(&es), plain(&es)], vec![&es]),
+        ("nulls", vec![changed(&rs, nulls)], vec![&rs]),
+        (
+            "whatever else there is",
+            vec![
+                json!({"kty": "oct", "k": "c2VjcmV0"}),
+                json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA"}),
+                json!({"kty": "EC", "crv": "secp256k1", "x": "AAAA", "y": "AAAA"}),
+                json!({"kty": "RSA", "n": "AAAA", "e": "AQAB"}),
+                json!({"kty": "RSA", "kid": 1}),
+                json!(null),
+                plain(&ed),
+            ],
+            vec![&ed],
+        ),
+    ];
+    publish(&rows[0].1);
+    let gateway = Gateway::start(|config| issuer.trusted_by(config, "refresh: 1s"));
+    for (number, (what, keys, good)) in rows.iter().enumerate() {
+        publish(keys);
+        for key in good {
+            let token = issuer.token_with(key, json!({"jti": format!("{number}")}));
+            await_that(what, || status(&gateway, &token) == 200);
+        }
+        let stranger = Forge::foreign(Algorithm::Es256, "one");
+        assert_eq!(status(&gateway, &issuer.token(&stranger)), 401, "{what}");
+    }
+    let unusable = |why| gateway.metrics().value("scopegate_key_set_entries_unusable", &[("why", why)]);
+    let counted = ["type", "use", "algorithm", "member", "weak", "symmetric"].map(unusable);
+    assert_eq!(counted.map(|count| count.to_string()), ["2", "0", "0", "2", "1", "1"].map(str::to_owned));
+    let before = fetched(&gateway, "succeeded");
+    await_that("two more fetches", || fetched(&gateway, "succeeded") >= before + 2.0);
+    let log = gateway.log();
+    let line = "key 0 symmetric, key 1 type, key 2 type, key 3 weak, key 4 member, key 5 member";
+    assert_eq!(log.matches(line).count(), 1, "{log}");
+    assert_eq!(fetched(&gateway, "failed").to_string(), "0");
+    // Nothing that is private is believed, nor a set without a usable key; what was known goes on.
+    for refused in [vec![changed(&es, json!({"d": "AAAA"})), plain(&rs)], vec![encryption]] {
+        publish(&refused);
+        let before = fetched(&gateway, "failed");
+        await_that("a refused set", || fetched(&gateway, "failed") > before);
+        assert_eq!(status(&gateway, &issuer.token(&ed)), 200);
+        assert_eq!(status(&gateway, &issuer.token(&rs)), 401);
+    }
 }
 
 #[test]

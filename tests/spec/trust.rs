@@ -32,7 +32,12 @@ fn a_token_of_another_issuer_is_accepted_beside_our_own_and_states_its_principal
     gateway.upstream().forget();
     gateway.send(&read(&issuer.token(&key))).assert_status(200);
     let seen = gateway.upstream().request();
-    for (name, expected) in [("x-customer-id", CUSTOMER), ("x-client-id", "their-client"), ("x-scope", "application")] {
+    for (name, expected) in [
+        ("x-customer-id", CUSTOMER),
+        ("x-client-id", "their-client"),
+        ("x-scope", "application"),
+        ("x-token-issuer", "https://login.example.com"),
+    ] {
         assert_eq!(seen.header(name), Some(expected), "{name}");
     }
     let told = gateway.send(&Request::get("/oauth2/userinfo").bearer(&issuer.token(&key)));
@@ -46,6 +51,92 @@ fn a_token_of_another_issuer_is_accepted_beside_our_own_and_states_its_principal
         assert!((0.5..1.5).contains(&counted(issuer)), "{issuer}: {}", counted(issuer));
     }
     assert_eq!(issuer.fetches(), 1, "one fetch, before the listener opened");
+}
+
+#[test]
+fn identities_of_several_issuers_are_told_apart() {
+    // H6: the other issuer's token is of a client that is called like one of ours.
+    let key = key(Algorithm::Rs256, "theirs");
+    let issuer = Issuer::publishing(&[&key]);
+    let gateway = Gateway::start(|config| {
+        issuer.trusted_by(config, "");
+        config.limit("rate: 5/1h");
+    });
+    let own = gateway.url();
+    let client = gateway.client("application application.read");
+    let foreign = |changes: Value| issuer.token_with(&key, changes);
+    let namesake = foreign(json!({"client_id": client.id, "sub": client.id}));
+    let ours = gateway.issue(&client, "scope=application");
+    for (token, of) in [(&ours, own.as_str()), (&namesake, "https://login.example.com")] {
+        gateway.upstream().forget();
+        let forged = read(token).header("X-Token-Issuer", "https://evil.example").header("x_token_issuer", &own);
+        let reply = gateway.send(&forged);
+        reply.assert_status(200);
+        let seen = gateway.upstream().request();
+        assert_eq!(seen.all("x-token-issuer"), [of]);
+        assert_eq!((seen.header("x-client-id"), seen.header("x_token_issuer")), (Some(client.id.as_str()), None));
+        let line = gateway.access_line(seen.header("x-request-id").unwrap());
+        assert_eq!((line["token_issuer"].as_str(), line["client_id"].as_str()), (Some(of), Some(client.id.as_str())));
+    }
+    // `sub` stands for nobody's client where the entry does not say so.
+    gateway.send(&read(&foreign(json!({"client_id": null, "sub": client.id})))).assert_refused(401, "invalid_token");
+    gateway.send(&Request::get("/healthz").header("X-Token-Issuer", &own)).assert_status(200);
+    assert_eq!(gateway.upstream().requests().last().unwrap().header("x-token-issuer"), None, "on a public route");
+    // Four more use up what is left of theirs, and nothing of ours.
+    let status = |token: &str| gateway.send(&read(token)).status;
+    assert_eq!((0..5).map(|_| status(&namesake)).collect::<Vec<_>>(), [200, 200, 200, 200, 429]);
+    assert_eq!(status(&ours), 200);
+    // Its customer's clients are not told of what another issuer says of them; who may see all, is told whose word it is.
+    let asked = |by: &crate::harness::Client, token: &str| {
+        let form = format!("token={token}");
+        gateway.send(&Request::post("/v1/oauth2/introspect").header("Authorization", &by.basic()).form(&form)).json()
+    };
+    assert_eq!(asked(&client, &namesake), json!({"active": false}));
+    let told = asked(&client, &ours);
+    assert_eq!((&told["active"], &told["iss"]), (&json!(true), &json!(own)));
+    // Disabling and revoking ours ends ours alone.
+    let other = foreign(json!({"client_id": client.id, "jti": "other"}));
+    gateway.cli(&["client", "disable", &client.id]).assert_code(0);
+    await_that("the end of our client", || status(&ours) == 401);
+    assert_ne!(status(&other), 401, "a namesake was disabled");
+    gateway.cli(&["token", "revoke", "--client", &client.id]).assert_code(0);
+    gateway.cli(&["token", "revoke", "--jti", "unheard-of"]).assert_code(0);
+    let reloaded = gateway.client("application");
+    assert_eq!(status(&gateway.issue(&reloaded, "scope=application")), 200);
+    assert_ne!(status(&other), 401, "a namesake was revoked");
+}
+
+#[test]
+fn sub_stands_for_the_client_where_the_entry_says_so() {
+    let (gateway, issuer, key) = trusting("claims: {client: sub}");
+    gateway.send(&read(&issuer.token_with(&key, json!({"client_id": null})))).assert_status(200);
+    assert_eq!(gateway.upstream().request().header("x-client-id"), Some("somebody"));
+}
+
+#[test]
+fn customers_and_clients_may_have_any_name() {
+    let (gateway, issuer, key) = trusting("");
+    for (customer, client, seen_customer, seen_client) in [
+        ("Acme, Inc", "m\u{fc}ller", "Acme, Inc", "m%C3%BCller"),
+        ("\u{682a}\u{5f0f}\u{4f1a}\u{793e}", "auth0|5f7c", "%E6%A0%AA%E5%BC%8F%E4%BC%9A%E7%A4%BE", "auth0|5f7c"),
+        ("a  b ", "m%C3%BCller", "a%20%20b%20", "m%25C3%25BCller"),
+    ] {
+        gateway.upstream().forget();
+        let token = issuer.token_with(&key, json!({"customer_id": customer, "client_id": client, "jti": client}));
+        gateway.send(&read(&token)).assert_status(200);
+        let seen = gateway.upstream().request();
+        assert_eq!(seen.header("x-customer-id"), Some(seen_customer));
+        assert_eq!((seen.header("x-client-id"), seen.header("x-token-id")), (Some(seen_client), Some(seen_client)));
+        let line = gateway.access_line(seen.header("x-request-id").unwrap());
+        assert_eq!(
+            (line["customer_id"].as_str(), line["client_id"].as_str()),
+            (Some(seen_customer), Some(seen_client))
+        );
+    }
+    for hostile in ["k\r\nX-Scope: all", "k\u{0}", "k\u{85}x", "\u{1b}[31m", "", &"k".repeat(513)] {
+        let token = issuer.token_with(&key, json!({"customer_id": hostile}));
+        gateway.send(&read(&token)).assert_refused(401, "invalid_token");
+    }
 }
 
 #[test]
@@ -70,6 +161,9 @@ fn claims_are_judged_as_those_of_our_own_tokens_and_by_what_the_entry_says() {
         ("our own name", json!({"aud": "one", "iss": gateway.url()}), 401),
         ("an issuer list", json!({"aud": "one", "iss": ["https://login.example.com"]}), 401),
         ("no scope", json!({"aud": "one", "scope": null}), 403),
+        ("scopes under two names", json!({"aud": "one", "scp": ["application"]}), 200),
+        ("more scopes under the second name", json!({"aud": "one", "scope": "x", "scp": ["application"]}), 403),
+        ("an ID token", json!({"aud": "one", "token_use": "id"}), 401),
     ];
     each_row(
         &rows,
@@ -210,7 +304,8 @@ fn mistakes_of_an_entry_are_told_with_their_places() {
     let write = |name: &str, content: &str| fs::write(folder.path().join(name), content).unwrap();
     write("short", "too short");
     write("no.pem", "no key");
-    write("private.json", r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#);
+    write("private.json", r#"{"keys":[{"kty":"OKP","crv":"Ed25519","d":"AAAA"}]}"#);
+    write("oct.json", r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"a b"},{"kty":"RSA","use":"enc"}]}"#);
     let head = "upstreams: {a: {servers: ['127.0.0.1:9000']}}\nroutes: [{match: GET /x, public: true}]\ntrust:\n";
     for (entry, expected) in [
         ("{key_set: https://a/k, algorithms: [RS256]}", "4:5: missing key `issuer`"),
@@ -245,9 +340,22 @@ fn mistakes_of_an_entry_are_told_with_their_places() {
         ("{issuer: https://a, secret: file:absent, algorithms: [HS256]}", "cannot be read"),
         ("{issuer: https://a, pem: file:no.pem, algorithms: [RS256]}", "the keys are refused: it is not a PEM file"),
         ("{issuer: https://a, pem: file:absent, algorithms: [RS256]}", "cannot be read"),
+        ("{issuer: https://a, key_set: file:private.json, algorithms: [RS256]}", "key 0 holds a private member"),
         (
-            "{issuer: https://a, key_set: file:private.json, algorithms: [RS256]}",
-            "key 0 holds a private or symmetric member",
+            "{issuer: https://a, key_set: file:oct.json, algorithms: [RS256]}",
+            "the key set is refused: it has no key for the algorithms of this issuer: key 0 (\"a b\") symmetric, key 1 use",
+        ),
+        (
+            "{issuer: https://a, key_set: https://a/k, algorithms: [RS256], claims: {scope: realm_access.roles}}",
+            "names no claim: write `/realm_access/roles` for a member of an object",
+        ),
+        (
+            "{issuer: https://a, key_set: https://a/k, algorithms: [RS256], claims: {customer: /a//b}}",
+            "is no JSON pointer (RFC 6901)",
+        ),
+        (
+            "{issuer: https://a, key_set: https://a/k, algorithms: [RS256], claims: {audience: client_id}}",
+            "beside `claims.audience` the entry needs `audience`",
         ),
         ("{issuer: https://a, key_set: http://a.example/k, algorithms: [RS256]}", "`key_set` must be an https URL"),
         (

@@ -80,7 +80,7 @@ pub async fn a_leaked_key_ends_at_once_and_its_place_is_filled(store: &Store) {
         assert!(keys.iter().any(|key| key.state == KeyState::Current));
         assert!(keys.iter().any(|key| key.state == KeyState::Next));
     }
-    let nobody = KeyId::parse("nobody").unwrap();
+    let nobody = KeyId::new("nobody");
     let refused = store.retire_key(&nobody, PLAN, NOW, &actor()).await.unwrap_err();
     assert!(matches!(refused, StoreError::NoSuchKey(id) if id == nobody));
 }

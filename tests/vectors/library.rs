@@ -268,7 +268,11 @@ proptest! {
         }
         let token = forge(algorithm, &header, &claims);
         if accepted_by_us(&token, algorithm) {
-            let theirs = accepted_by_library(&token, algorithm);
+            // To us null is absence; the library takes some nulls for claims of a wrong type.
+            for object in [&mut header, &mut claims] {
+                object.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+            }
+            let theirs = accepted_by_library(&forge(algorithm, &header, &claims), algorithm);
             prop_assert!(theirs.is_ok(), "{} {}: {:?}", header, claims, theirs);
         }
     }

@@ -47,7 +47,8 @@ pub fn keys(jwk: &Value) -> Result<Vec<VerifyingKey>, Refusal> {
 
 /// The keys of a set for an issuer that may use every algorithm.
 pub fn published(set: &Value) -> Result<Vec<VerifyingKey>, Refusal> {
-    parse_key_set(set.to_string().as_bytes(), &JwsAlgorithm::ALL).map_err(Refusal::KeySet)
+    let set = parse_key_set(set.to_string().as_bytes(), &JwsAlgorithm::ALL).map_err(Refusal::KeySet)?;
+    Ok(set.keys)
 }
 
 /// A secret for its algorithm, or for all that it is long enough for.
@@ -57,7 +58,7 @@ fn shared(jwk: &Value) -> Result<Vec<VerifyingKey>, Refusal> {
         Some(name) => vec![JwsAlgorithm::from_name(name).ok_or(Refusal::Token(Reason::Algorithm))?],
         None => JwsAlgorithm::ALL.into_iter().filter(|algorithm| algorithm.key_kind() == KeyKind::Shared).collect(),
     };
-    let id = jwk["kid"].as_str().and_then(|kid| KeyId::parse(kid).ok());
+    let id = jwk["kid"].as_str().map(KeyId::new);
     let key = |algorithm| Ok(VerifyingKey::shared(algorithm, &secret)?.named(id.clone()));
     algorithms.into_iter().map(key).collect::<Result<_, _>>().map_err(Refusal::Secret)
 }

@@ -213,7 +213,7 @@ mod tests {
             (["--client", "nobody"], "", "no client has the ID nobody"),
             (["--client", "no body"], "", "no client has the ID no body"),
             (["--customer", "acme"], "", "`acme` is not a customer"),
-            (["--jti", "a b"], "", "`a b` is not a token's ID"),
+            (["--jti", "a\tb"], "", "`a\tb` is not a token's ID"),
             (["--file", "-"], "secret", "this is not a JWT"),
             (["--file", "-"], foreign.as_str(), "no key of this store signed it"),
         ] {

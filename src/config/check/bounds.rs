@@ -48,6 +48,7 @@ pub(super) fn limits(raw: raw::Limits, problems: &mut Problems) -> Limits {
     let raw::Limits {
         headers,
         header_count,
+        token,
         body,
         header_timeout,
         body_timeout,
@@ -60,9 +61,11 @@ pub(super) fn limits(raw: raw::Limits, problems: &mut Problems) -> Limits {
         token_requests,
     } = raw;
     let headers = within(headers, 32 * KIB, KIB..=256 * KIB, "`headers` must be 1KiB to 256KiB", problems);
+    let token = longest_token(token, headers, problems);
     Limits {
         headers: usize::try_from(headers).expect("at most 256 KiB"),
         header_count: count(header_count, 100, 1..=256, "`header_count` must be 1 to 256", problems),
+        token,
         body: within(body, 10 * MIB, 0..=1 << 53, "`body` must be 8388608GiB or less", problems),
         header_timeout: within(
             header_timeout,
@@ -91,6 +94,20 @@ pub(super) fn limits(raw: raw::Limits, problems: &mut Problems) -> Limits {
         token_failures: rates::token_failures(token_failures.or_empty(), problems),
         token_requests: rates::token_requests(token_requests.or_empty(), problems),
     }
+}
+
+/// The default gives way where the headers are short; a token that is written must fit in beside other headers.
+fn longest_token(written: Written<u64>, headers: u64, problems: &mut Problems) -> usize {
+    let default = headers.min(8 * KIB);
+    let place = match &written {
+        Written::Is(at) => Some(at.place),
+        Written::Absent | Written::Broken => None,
+    };
+    let token = within(written, default, KIB..=32 * KIB, "`token` must be 1KiB to 32KiB", problems);
+    if let Some(place) = place.filter(|_| token + KIB > headers) {
+        problems.push(place, "`token` must be at least 1KiB less than `headers`: it comes in one of them");
+    }
+    usize::try_from(token).expect("at most 32 KiB")
 }
 
 /// [`within`] for a number of things.

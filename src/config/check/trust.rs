@@ -17,7 +17,7 @@ use crate::{
         suggest::unknown,
     },
     domain::{IssuerId, ScopeSet},
-    token::{Audiences, ClaimNames, Expectations, JwsAlgorithm, KeyKind},
+    token::{Audiences, ClaimNames, ClaimPath, ClaimPathError, Expectations, JwsAlgorithm, KeyKind},
 };
 
 /// What entries refer to.
@@ -83,6 +83,11 @@ fn check_one(id: IssuerId, entry: At<raw::Trust>, context: &Context, problems: &
         stale,
     } = value;
     let name = issuer.as_ref().and_then(|issuer| issuer_name(issuer, problems));
+    let claims = claims.or_empty();
+    if let (Written::Is(at), true) = (&claims.audience, audience.is_absent()) {
+        problems
+            .push(at.place, "beside `claims.audience` the entry needs `audience`: the values that are accepted there");
+    }
     let source = one_source(place, key_set, discovery, pem, secret, introspection, problems);
     let asked = matches!(source, Some(WrittenSource::Introspection(_)));
     let algorithms = check_algorithms(place, algorithms, source.as_ref(), problems);
@@ -93,7 +98,7 @@ fn check_one(id: IssuerId, entry: At<raw::Trust>, context: &Context, problems: &
         longest_life: Some(longest_life(max_lifetime, problems)),
         catalogue: Arc::clone(&context.scopes.catalogue),
         ceiling: ceiling(scopes, context.scopes, problems),
-        claims: claim_names(claims.or_empty(), problems),
+        claims: claim_names(claims, problems),
     };
     let remote = Remote { ca, refresh, stale };
     let keys = check_source(source?, issuer.as_ref(), &algorithms, remote, context, problems);
@@ -151,7 +156,8 @@ fn check_algorithms(
 
 fn audiences(written: Written<Vec<At<String>>>, asked: bool, own: &Issuer, problems: &mut Problems) -> Audiences {
     let Some(At { value, .. }) = written.given() else {
-        return if asked { Audiences::Any } else { Audiences::OneOf(vec![own.audience.clone()]) };
+        let ours = vec![own.audience.clone()];
+        return if asked { Audiences::OneOfIfStated(ours) } else { Audiences::OneOf(ours) };
     };
     for At { place, value } in value.iter().filter(|at| at.value.is_empty()) {
         problems.push(*place, format!("{} is no audience", show(value)));
@@ -178,22 +184,24 @@ fn ceiling(written: Written<Vec<At<String>>>, scopes: &Scopes, problems: &mut Pr
 }
 
 fn claim_names(raw: raw::Claims, problems: &mut Problems) -> ClaimNames {
-    let raw::Claims { customer, client, scope, application_id } = raw;
+    let raw::Claims { audience, customer, client, scope, application_id } = raw;
     let default = ClaimNames::default();
     ClaimNames {
+        audience: claim(audience, problems).unwrap_or(default.audience),
         customer: claim(customer, problems).unwrap_or(default.customer),
-        client: claim(client, problems).or(default.client),
+        client: claim(client, problems).unwrap_or(default.client),
         scope: claim(scope, problems).or(default.scope),
         application: claim(application_id, problems).unwrap_or(default.application),
     }
 }
 
-fn claim(written: Written<String>, problems: &mut Problems) -> Option<String> {
+fn claim(written: Written<String>, problems: &mut Problems) -> Option<ClaimPath> {
     let At { place, value } = written.given()?;
-    if value.is_empty() || value.len() > 256 || value.chars().any(char::is_control) {
-        problems.push(place, "a claim's name must be 1 to 256 printable characters");
-    }
-    Some(value)
+    let told = |error: ClaimPathError| match error {
+        ClaimPathError::Text => error.to_string(),
+        ClaimPathError::Pointer | ClaimPathError::Path(..) => format!("{} {error}", show(&value)),
+    };
+    ClaimPath::parse(&value).map_err(|error| problems.push(place, told(error))).ok()
 }
 
 pub(super) const DAY: Duration = Duration::from_secs(86_400);

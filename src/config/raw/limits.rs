@@ -30,6 +30,7 @@ pub struct Negative {
 pub struct Limits {
     pub headers: Written<u64>,
     pub header_count: Written<u64>,
+    pub token: Written<u64>,
     pub body: Written<u64>,
     pub header_timeout: Written<Duration>,
     pub body_timeout: Written<Duration>,
@@ -73,6 +74,7 @@ impl Limits {
         section(node, problems, |fields| Self {
             headers: fields.optional("headers", size),
             header_count: fields.optional("header_count", number),
+            token: fields.optional("token", size),
             body: fields.optional("body", size),
             header_timeout: fields.optional("header_timeout", duration),
             body_timeout: fields.optional("body_timeout", duration),

@@ -39,6 +39,7 @@ pub struct Introspection {
 /// `claims` of an entry.
 #[derive(Debug, Default)]
 pub struct Claims {
+    pub audience: Written<String>,
     pub customer: Written<String>,
     pub client: Written<String>,
     pub scope: Written<String>,
@@ -81,6 +82,7 @@ impl Introspection {
 impl Claims {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         section(node, problems, |fields| Self {
+            audience: fields.optional("audience", text),
             customer: fields.optional("customer", text),
             client: fields.optional("client", text),
             scope: fields.optional("scope", text),

@@ -196,7 +196,7 @@ async fn a_token_asked_for_in_the_second_of_a_revocation_is_not_born_dead() {
 fn a_claim_that_the_token_does_not_make_is_not_told() {
     let key = SigningKey::new(&KEY).unwrap();
     let header = format!(r#"{{"alg":"EdDSA","kid":"{}"}}"#, key.id());
-    let stated = r#"{"iss":"https://issuer","aud":["api"],"sub":"one","customer_id":"k","scope":"application","nbf":1799999990,"exp":1800000900,"application_id":"unchecked","email":"x"}"#;
+    let stated = r#"{"iss":"https://issuer","aud":["api"],"sub":"one","client_id":"one","customer_id":"k","scope":"application","nbf":1799999990,"exp":1800000900,"application_id":"unchecked","email":"x"}"#;
     let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(stated));
     let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(KEY.pkcs8()).unwrap();
     let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(pair.sign(signed.as_bytes())));

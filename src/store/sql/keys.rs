@@ -112,7 +112,7 @@ fn key_facts(row: &Row) -> Result<KeyFacts, StoreError> {
     let id = row.text("id")?;
     let corrupt = |column| StoreError::Corrupt(format!("the {column} of key {id:?}"));
     Ok(KeyFacts {
-        id: KeyId::parse(id).map_err(|_| corrupt("id"))?,
+        id: KeyId::new(id),
         algorithm: Algorithm::from_name(row.text("algorithm")?).ok_or_else(|| corrupt("algorithm"))?,
         state: state(row)?.ok_or_else(|| corrupt("state"))?,
         current_since: row.moment_if_any("current_since")?,

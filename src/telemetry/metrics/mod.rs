@@ -1,4 +1,5 @@
 mod families;
+mod key_sets;
 mod tls;
 mod upstream;
 
@@ -8,6 +9,7 @@ use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, Opts, Registry, 
 
 use self::{
     families::{Families, register},
+    key_sets::KeySetFamilies,
     tls::TlsFamilies,
     upstream::UpstreamSeries,
 };
@@ -71,6 +73,7 @@ pub struct Readings<'r> {
 pub struct Metrics {
     registry: Registry,
     families: Families,
+    key_sets: KeySetFamilies,
     tls: TlsFamilies,
     subjects: Vec<SubjectSeries>,
     upstreams: Vec<UpstreamSeries>,
@@ -133,6 +136,7 @@ impl Metrics {
                 .map(|result| token_requests.with_label_values(&[result.name()]))
                 .collect(),
             families,
+            key_sets: KeySetFamilies::register(&registry),
             tls: TlsFamilies::register(&registry),
             registry,
         }
@@ -227,7 +231,7 @@ impl Metrics {
 
     /// Everything in the Prometheus text format 0.0.4. `sources` tells how fetching keys went.
     pub fn render(&self, readings: Readings<'_>, sources: impl Iterator<Item = (IssuerId, SourceReport)>) -> Vec<u8> {
-        sources.for_each(|(issuer, report)| self.state_source(issuer, report));
+        sources.for_each(|(issuer, report)| self.key_sets.state(&self.issuers[issuer.place()].name, report));
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.families.cache_entries.set(signed(readings.cache_entries));
         self.families.in_flight.set(signed(readings.in_flight as u64));
@@ -245,17 +249,6 @@ impl Metrics {
         // Writing to memory fails on a family without a name only, and every family has one.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         text
-    }
-
-    fn state_source(&self, issuer: IssuerId, report: SourceReport) {
-        let name = self.issuers[issuer.place()].name.as_str();
-        for (result, count) in [("succeeded", report.succeeded), ("failed", report.failed)] {
-            let series = self.families.jwks_fetches.with_label_values(&[name, result]);
-            series.inc_by(count.saturating_sub(series.get()));
-        }
-        #[expect(clippy::cast_precision_loss, reason = "seconds of this era fit a float")]
-        let last = report.last_success.map_or(0.0, |moment| moment.seconds() as f64);
-        self.families.jwks_last_success.with_label_values(&[name]).set(last);
     }
 
     /// The name of a subject.

@@ -51,6 +51,18 @@ fn header_rules_hold_even_under_a_good_signature() {
         (r#"{"alg":"ES256"}"#, None),
         (r#"{"typ":"JWT","alg":"ES256","jku":"http://x","jwk":{},"x5c":[],"x5u":"http://x"}"#, None),
         (r#"{"typ":"application/AT+JWT","alg":"ES256"}"#, None),
+        (r#"{"typ":"application/jwt","alg":"ES256"}"#, None),
+        (r#"{"typ":"Application/JWT","alg":"ES256"}"#, None),
+        (r#"{"typ":null,"alg":"ES256","kid":null}"#, None),
+        (r#"{"alg":"ES256","kid":"a key, with spaces \u00e9"}"#, None),
+        (r#"{"alg":"ES256","kid":""}"#, None),
+        (r#"{"typ":"application/application/jwt","alg":"ES256"}"#, Some(Reason::Malformed)),
+        (r#"{"typ":"text/jwt","alg":"ES256"}"#, Some(Reason::Malformed)),
+        (r#"{"typ":"application/","alg":"ES256"}"#, Some(Reason::Malformed)),
+        (r#"{"typ":"application/id+jwt","alg":"ES256"}"#, Some(Reason::Malformed)),
+        (r#"{"typ":"","alg":"ES256"}"#, Some(Reason::Malformed)),
+        (r#"{"typ":"at+jwt","alg":null}"#, Some(Reason::Algorithm)),
+        (r#"{"alg":"ES256","crit":null}"#, Some(Reason::Malformed)),
         (r#"{"typ":"at+jwt","alg":"none"}"#, Some(Reason::Algorithm)),
         (r#"{"typ":"at+jwt","alg":"es256"}"#, Some(Reason::Algorithm)),
         (r#"{"typ":"at+jwt","alg":"HS256"}"#, Some(Reason::Algorithm)),
@@ -91,7 +103,34 @@ fn each_claim_is_there_of_the_right_type_and_value() {
         (r#""exp":1800003600"#, r#""EXP":1800003600"#, Some(Reason::Claims)),
         (r#""jti":"j""#, r#""nbf":1800000031"#, Some(Reason::NotYetValid)),
         (r#""jti":"j""#, r#""nbf":"0""#, Some(Reason::Claims)),
-        (r#""jti":"j""#, r#""nbf":null"#, Some(Reason::Claims)),
+        (r#""jti":"j""#, r#""nbf":null"#, None),
+        (r#""iat":1800000000"#, r#""iat":null"#, None),
+        (r#""jti":"j""#, r#""jti":null"#, None),
+        (r#""jti":"j""#, r#""scp":null"#, None),
+        (r#""jti":"j""#, r#""jti":"a, b \u00e9""#, None),
+        (r#""jti":"j""#, r#""nbf":1.8e9"#, None),
+        (r#""exp":1800003600"#, r#""exp":18000036e2"#, None),
+        (r#""exp":1800003600"#, r#""exp":9223372036854775807"#, Some(Reason::Claims)),
+        (r#""exp":1800003600"#, r#""exp":99999999999999999999"#, Some(Reason::Claims)),
+        (r#""iat":1800000000"#, r#""iat":-1"#, Some(Reason::Claims)),
+        (r#""iat":1800000000"#, r#""iat":"2027-01-15""#, Some(Reason::Claims)),
+        (r#""iss":"i""#, r#""iss":null"#, Some(Reason::Issuer)),
+        (r#""aud":"api""#, r#""aud":null"#, Some(Reason::Audience)),
+        (r#""aud":"api""#, r#""aud":[]"#, Some(Reason::Audience)),
+        (r#""aud":"api""#, r#""aud":["api",null]"#, Some(Reason::Audience)),
+        (r#""sub":"c""#, r#""sub":null"#, Some(Reason::Claims)),
+        (r#""customer_id":"k""#, r#""customer_id":null"#, Some(Reason::Claims)),
+        (r#""customer_id":"k""#, r#""customer_id":"""#, Some(Reason::Claims)),
+        (r#""customer_id":"k""#, r#""customer_id":7"#, Some(Reason::Claims)),
+        (r#""customer_id":"k""#, r#""customer_id":"Acme, Inc""#, None),
+        (r#""customer_id":"k""#, r#""customer_id":"m\u00fcller""#, None),
+        (r#""customer_id":"k""#, r#""customer_id":"a\u0085b""#, Some(Reason::Claims)),
+        (r#""client_id":"c""#, r#""client_id":null"#, Some(Reason::Claims)),
+        (r#""client_id":"c","#, "", Some(Reason::Claims)),
+        (r#""jti":"j""#, r#""token_use":"access""#, None),
+        (r#""jti":"j""#, r#""token_use":"id""#, Some(Reason::Claims)),
+        (r#""jti":"j""#, r#""token_use":["access"]"#, Some(Reason::Claims)),
+        (r#""jti":"j""#, r#""x":{"a":1,"a":2}"#, Some(Reason::Malformed)),
         (r#""iat":1800000000"#, r#""iat":1800000031"#, Some(Reason::NotYetValid)),
         (r#""iss":"i""#, r#""iss":["i"]"#, Some(Reason::Issuer)),
         (r#""iss":"i","#, "", Some(Reason::Issuer)),
@@ -105,11 +144,43 @@ fn each_claim_is_there_of_the_right_type_and_value() {
         (r#""customer_id":"k""#, r#""customer_id":"k\r\nX-Scope: all""#, Some(Reason::Claims)),
         (r#""client_id":"c""#, r#""client_id":1"#, Some(Reason::Claims)),
         (r#""jti":"j""#, r#""jti":{}"#, Some(Reason::Claims)),
-        (r#""jti":"j""#, r#""scp":"application""#, Some(Reason::Claims)),
+        (r#""jti":"j""#, r#""scp":"application""#, None),
         (r#""jti":"j""#, r#""exp":1800003600"#, Some(Reason::Malformed)),
     ] {
         assert!(CLAIMS.contains(from), "{from}");
         assert_eq!(verify_claims(|claims| claims.replace(from, to)).err(), expected, "{from} -> {to}");
+    }
+}
+
+#[test]
+fn claims_stand_where_the_issuer_puts_them() {
+    let path = |text: &str| ClaimPath::parse(text).unwrap();
+    let claims = r#"{"iss":"i","client_id":"api","sub":"s","azp":"c","org":{"id":"k"},"realm_access":{"roles":["application","x"]},"exp":1800003600}"#;
+    let names = ClaimNames {
+        audience: path("client_id"),
+        customer: path("/org/id"),
+        client: path("sub"),
+        scope: Some(path("/realm_access/roles")),
+        ..ClaimNames::default()
+    };
+    let verify = |claims: &str| {
+        let expected = Expectations { claims: names.clone(), ..expectations() };
+        Unverified::parse(forge(HEADER, claims).as_bytes())?.verify(KEY.public(), &expected, NOW)
+    };
+    let principal = verify(claims).unwrap();
+    assert_eq!(
+        (principal.client.as_str(), principal.customer.as_str(), principal.issuer_name.as_str()),
+        ("s", "k", "i")
+    );
+    assert_eq!(principal.scope_text, "application x");
+    for (from, to, expected) in [
+        (r#""client_id":"api""#, r#""client_id":"other""#, Reason::Audience),
+        (r#""client_id":"api""#, r#""aud":"api""#, Reason::Audience),
+        (r#""org":{"id":"k"}"#, r#""org":{"id":null}"#, Reason::Claims),
+        (r#""org":{"id":"k"}"#, r#""org":"k""#, Reason::Claims),
+        (r#""org":{"id":"k"}"#, r#""/org/id":"k""#, Reason::Claims),
+    ] {
+        assert_eq!(verify(&claims.replace(from, to)).err(), Some(expected), "{to}");
     }
 }
 
@@ -127,12 +198,21 @@ fn a_token_may_leave_out_when_it_was_issued() {
 }
 
 #[test]
-fn scopes_are_read_from_one_claim_and_split_on_spaces_only() {
+fn scopes_are_read_from_the_first_claim_that_is_there_and_split_on_spaces_only() {
     for (claim, granted) in [
         (r#""scope":"application""#, true),
         (r#""scope":"x application""#, true),
         (r#""scp":["application"]"#, true),
         (r#""scopes":"application""#, true),
+        (r#""scope":"application","scp":["application"]"#, true),
+        (r#""scope":"application","scp":["x"],"scopes":"x""#, true),
+        (r#""scope":"x","scp":["application"]"#, false),
+        (r#""scope":"","scp":["application"]"#, false),
+        (r#""scope":[],"scp":["application"]"#, false),
+        (r#""scope":null,"scp":["application"]"#, true),
+        (r#""scp":null,"scopes":["application"]"#, true),
+        (r#""scp":["x"],"scopes":["application"]"#, false),
+        (r#""scope":["application",null,1]"#, true),
         (r#""scope":"application.read""#, false),
         (r#""scope":"application,application.read""#, false),
         (r#""scope":"application\tx""#, false),
@@ -170,6 +250,8 @@ fn only_three_whole_parts_of_base64url_are_a_token() {
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let (header, claims) = signed.split_once('.').unwrap();
     let long = format!("{header}.{}.{signature}", "A".repeat(MAX_TOKEN_LENGTH));
+    let many = (0..500).map(|n| format!("\"claim{n}\":{n},")).collect::<String>();
+    assert!(verify_claims(|claims| claims.replacen('{', &format!("{{{many}"), 1)).is_ok(), "many claims");
     for broken in [
         String::new(),
         "..".to_owned(),
