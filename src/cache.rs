@@ -103,10 +103,8 @@ impl TokenCache {
         recheck: impl FnOnce(&Principal, &Cleared) -> Result<(), Reason>,
     ) -> Known {
         let digest = self.digest(token);
-        if let Some(entry) = self.verified.get(&digest) {
-            if entry.principal.asked_again_at.is_some_and(|moment| moment <= now) {
-                return Known::Nothing(digest);
-            }
+        let over = |entry: &Arc<Entry>| entry.principal.asked_again_at.is_some_and(|moment| moment <= now);
+        if let Some(entry) = self.verified.get(&digest).filter(|entry| !over(entry)) {
             let stands = recheck(&entry.principal, &entry.cleared);
             return Known::Before(stands.map(|()| Arc::clone(&entry.principal)));
         }
@@ -121,7 +119,11 @@ impl TokenCache {
         let outcome = verification.outcome.map(Arc::new);
         match (&outcome, verification.memory) {
             (Ok(principal), _) => self.verified.insert(token, Arc::new(Entry::of(principal, now))),
-            (Err(reason), Memory::Lasting) => self.refused.insert(token, *reason),
+            (Err(reason), Memory::Lasting) => {
+                // What its issuer said of it before is over.
+                self.verified.invalidate(&token);
+                self.refused.insert(token, *reason);
+            }
             (Err(_), Memory::Fleeting) => {}
         }
         outcome
@@ -303,6 +305,19 @@ mod tests {
         }
         ask(&cache, "a", NOW.plus(62), Ok(()), || refused(Reason::KeysUnavailable, Memory::Fleeting)).1.unwrap_err();
         assert!(!ask(&cache, "a", NOW.plus(63), Ok(()), told).0, "an old answer does not come back");
+    }
+
+    #[test]
+    fn a_token_that_was_good_and_is_refused_is_asked_about_no_more() {
+        let cache = cache(10);
+        let told = || verified(Principal { asked_again_at: Some(NOW.plus(60)), ..principal() });
+        assert!(!ask(&cache, "a", NOW, Ok(()), told).0);
+        let revoked = || refused(Reason::Revoked, Memory::Lasting);
+        for (now, known) in [(NOW.plus(60), false), (NOW.plus(61), true), (NOW.plus(62), true)] {
+            assert_eq!(ask(&cache, "a", now, Ok(()), revoked), (known, Err(Reason::Revoked)));
+        }
+        cache.forget_refusals();
+        assert!(!ask(&cache, "a", NOW.plus(10), Ok(()), told).0, "the old answer came back");
     }
 
     #[test]

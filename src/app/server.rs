@@ -109,7 +109,7 @@ impl Server {
         let metrics = Arc::new(Metrics::new(&Names {
             routes: routes.routes().iter().map(|route| route.name.to_string()).collect(),
             upstreams: upstreams.iter().map(upstream_names).collect(),
-            issuers: trust.iter().map(|issuer| issuer.name.clone()).collect(),
+            issuers: trust.iter().map(|issuer| issuer.names.as_str().to_owned()).collect(),
             scopes: catalogue.scopes().iter().map(|scope| scope.name.to_string()).collect(),
         }));
         metrics.state_key_ends(key_ends.iter().map(|(kid, end)| (kid.as_str(), *end)));

@@ -1,6 +1,6 @@
 //! From the issuers of the configuration to what verifies their tokens, and the thread that keeps their keys fresh.
 
-use std::{sync::Arc, thread};
+use std::{sync::Arc, thread, time::Instant};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderValue;
@@ -9,9 +9,9 @@ use tokio::runtime::Builder;
 use super::AppError;
 use crate::{
     cache::TokenCache,
-    config::{self, KeySetPlace, RemoteKeys, SecretSource, TrustedKeys},
+    config::{self, KeySetPlace, OutboundWay, RemoteKeys, SecretSource, Transport, TrustedKeys},
     token::VerifyingKey,
-    trust::{Fetch, Introspection, Keys, Outbound, Schedule, Trust, TrustedIssuer},
+    trust::{Fetch, FetchError, Introspection, Keys, Outbound, Schedule, Trust, TrustedIssuer},
 };
 
 pub(super) fn trusted_issuers(issuers: Vec<config::TrustedIssuer>) -> Result<Vec<TrustedIssuer>, AppError> {
@@ -19,7 +19,8 @@ pub(super) fn trusted_issuers(issuers: Vec<config::TrustedIssuer>) -> Result<Vec
 }
 
 fn trusted_issuer(issuer: config::TrustedIssuer) -> Result<TrustedIssuer, AppError> {
-    let config::TrustedIssuer { name, rules, keys } = issuer;
+    let config::TrustedIssuer { names, rules, keys } = issuer;
+    let name = names.as_str().to_owned();
     let unusable = |problem: String| AppError::Secret { issuer: name.clone(), problem };
     let read = |source: &SecretSource| source.read().map_err(|error| unusable(error.to_string()));
     let keys = match keys {
@@ -29,8 +30,8 @@ fn trusted_issuer(issuer: config::TrustedIssuer) -> Result<TrustedIssuer, AppErr
             let keys = algorithms.into_iter().map(|algorithm| VerifyingKey::shared(algorithm, &secret));
             Keys::Fixed(keys.collect::<Result<_, _>>().map_err(|error| unusable(error.to_string()))?)
         }
-        TrustedKeys::Followed(RemoteKeys { place, algorithms, refresh, stale, authorities }) => {
-            let outbound = || Outbound::new(authorities.as_deref());
+        TrustedKeys::Followed(RemoteKeys { place, algorithms, refresh, stale, way }) => {
+            let outbound = || outbound(&name, &way);
             let fetch = match place {
                 KeySetPlace::Url(url) => Fetch::At(outbound()?, url),
                 KeySetPlace::Discovered(url) => Fetch::Discovered { outbound: outbound()?, name: name.clone(), url },
@@ -38,13 +39,29 @@ fn trusted_issuer(issuer: config::TrustedIssuer) -> Result<TrustedIssuer, AppErr
             };
             Keys::Followed(fetch, algorithms, Schedule { refresh, stale })
         }
-        TrustedKeys::Asked(config::AskedIssuer { url, client_id, client_secret, cap, authorities }) => {
-            let outbound = Outbound::new(authorities.as_deref())?;
+        TrustedKeys::Asked(config::AskedIssuer { url, client_id, client_secret, cap, rates, way }) => {
+            let outbound = outbound(&name, &way)?;
             let authorization = basic(&client_id, &read(&client_secret)?);
-            Keys::Asked(Introspection { outbound, url, authorization, cap: cap.as_secs() })
+            Keys::Asked(Introspection { outbound, url, authorization, cap: cap.as_secs(), rates, start: now() })
         }
     };
-    Ok(TrustedIssuer { name, rules, keys })
+    Ok(TrustedIssuer { names, rules, keys })
+}
+
+/// What questions to the servers of this issuer go through.
+fn outbound(issuer: &str, way: &OutboundWay) -> Result<Outbound, FetchError> {
+    if way.transport == Transport::InsecureHttp {
+        tracing::warn!(
+            issuer,
+            "`insecure_http: true`: its servers may be asked without TLS, and whoever is on the way decides whose tokens count"
+        );
+    }
+    Outbound::new(way.authorities.as_deref(), way.proxy.as_ref())
+}
+
+#[expect(clippy::disallowed_methods, reason = "questions are counted from the start of the process")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// RFC 6749 section 2.3.1: both halves are form-encoded first.

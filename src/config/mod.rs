@@ -37,7 +37,8 @@ use crate::{
     limit::Rate,
     policy::{RouteTable, UpstreamId},
     store::PostgresAddress,
-    token::{Algorithm, Expectations, JwsAlgorithm, VerifyingKey},
+    token::{Algorithm, Expectations, IssuerNames, JwsAlgorithm, VerifyingKey},
+    trust::QuestionRates,
 };
 
 /// A whole checked configuration.
@@ -102,8 +103,8 @@ pub enum SecretPost {
 /// An issuer whose tokens are accepted beside our own.
 #[derive(Debug)]
 pub struct TrustedIssuer {
-    /// Its `iss`, byte for byte.
-    pub name: String,
+    /// Its `iss`, byte for byte, or those of its tenants.
+    pub names: IssuerNames,
     /// What its tokens must say.
     pub rules: Expectations,
     /// What they are verified with.
@@ -134,8 +135,8 @@ pub struct RemoteKeys {
     pub refresh: Duration,
     /// How long the last one counts while no other can be had.
     pub stale: Duration,
-    /// The only roots that its server's certificate may lead to (PEM); `None`: the system's.
-    pub authorities: Option<Vec<u8>>,
+    /// How its server is reached.
+    pub way: OutboundWay,
 }
 
 /// Where a key set is.
@@ -160,8 +161,30 @@ pub struct AskedIssuer {
     pub client_secret: SecretSource,
     /// How long an answer counts at most.
     pub cap: Duration,
-    /// The only roots that its certificate may lead to (PEM); `None`: the system's.
+    /// How often it is asked.
+    pub rates: QuestionRates,
+    /// How it is reached.
+    pub way: OutboundWay,
+}
+
+/// How an entry of `trust` reaches the servers that it asks.
+#[derive(Debug, Clone)]
+pub struct OutboundWay {
+    /// The only roots that a certificate may lead to (PEM); `None`: the system's.
     pub authorities: Option<Vec<u8>>,
+    /// Who passes questions on (`CONNECT` for https); `None`: nobody, whatever the environment says.
+    pub proxy: Option<Url>,
+    /// What is spoken with servers on other machines.
+    pub transport: Transport,
+}
+
+/// Whether a server on another machine may be asked without TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// It may not.
+    Tls,
+    /// It may (`insecure_http: true`): whoever is on the way there decides whose tokens count.
+    InsecureHttp,
 }
 
 /// Where clients, keys and revocations are kept.
@@ -279,8 +302,10 @@ impl Config {
             StoreLocation::Sqlite(_) | StoreLocation::Postgres(_) | StoreLocation::Memory => None,
         };
         let trust = self.trust.iter().filter_map(|issuer| match &issuer.keys {
-            TrustedKeys::Shared(source, _) => Some((format!("the secret of {}", issuer.name), source)),
-            TrustedKeys::Asked(asked) => Some((format!("our secret at {}", issuer.name), &asked.client_secret)),
+            TrustedKeys::Shared(source, _) => Some((format!("the secret of {}", issuer.names.as_str()), source)),
+            TrustedKeys::Asked(asked) => {
+                Some((format!("our secret at {}", issuer.names.as_str()), &asked.client_secret))
+            }
             TrustedKeys::Fixed(_) | TrustedKeys::Followed(_) => None,
         });
         admin.chain(store).chain(trust)

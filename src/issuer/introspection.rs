@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{IssuerId, Principal, Reason, RequiredClaim, Timestamp},
     token::Unverified,
-    trust::Trust,
+    trust::{Requester, Trust},
 };
 
 /// Says what a token is good for (RFC 7662 section 2.2), to a client that may know. Of any other token, and to any other
@@ -18,10 +18,11 @@ pub(super) async fn introspect(
     client: &Client,
     form: &Form<'_>,
     trust: &Trust,
+    requester: Requester,
     now: Timestamp,
 ) -> Result<Reply, TokenError> {
     let token = form.value("token").ok_or(TokenError::InvalidRequest("token is missing"))?.as_bytes();
-    let told = match trust.verify(token, now).await.outcome {
+    let told = match trust.verify(token, requester, now).await.outcome {
         Ok(principal) if may_know(client, &principal) => describe(token, &principal),
         Err(Reason::KeysUnavailable) => return Err(TokenError::Unavailable),
         Ok(_) | Err(_) => None,

@@ -39,7 +39,7 @@ use crate::{
     },
     policy::Unminted,
     token::SigningKey,
-    trust::Trust,
+    trust::{Requester, Trust},
 };
 use form::Form;
 use reply::TokenError;
@@ -286,7 +286,8 @@ impl Issuer {
     async fn try_introspect(&self, request: &ClientRequest<'_>, trust: &Trust) -> Result<Reply, TokenError> {
         let form = Form::parse(request.headers, request.form)?;
         let caller = self.authenticate(&form, request).await?;
-        introspection::introspect(caller.client(), &form, trust, request.now).await
+        let requester = Requester { address: request.address, instant: request.instant };
+        introspection::introspect(caller.client(), &form, trust, requester, request.now).await
     }
 
     /// A session token for the caller's own client, once its application was created.

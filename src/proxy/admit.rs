@@ -9,6 +9,7 @@ use super::{
     body::{self, Preread},
     context::{Admitted, BodyState, RequestContext},
     cors::{Crossing, Preflight},
+    headers::client_address,
     respond::{Failure, problem},
     stream,
 };
@@ -21,7 +22,7 @@ use crate::{
     },
     telemetry::{Decision, Limit, Subject},
     token::{Credentials, bearer, names_token},
-    trust::Cleared,
+    trust::{Cleared, Requester},
 };
 
 /// What becomes of a request.
@@ -96,6 +97,7 @@ impl Gateway {
 
     /// Steps 1 to 5.
     async fn judge(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Admission> {
+        ctx.requester = client_address(session);
         let candidate = match self.judge_head(session.req_header(), ctx).await {
             Ok(Judged::Endpoint(endpoint)) => return Ok(Admission::Endpoint(endpoint)),
             Ok(Judged::Preflight(reply)) => return Ok(Admission::Answer(reply)),
@@ -197,7 +199,8 @@ impl Gateway {
             Known::Nothing(digest) => {
                 ctx.cache = Some(Lookup::Miss);
                 // Its future holds a whole exchange with the token's issuer; requests whose token is known go without.
-                let verification = Box::pin(self.trust.verify(token, now)).await;
+                let requester = Requester { address: ctx.requester, instant: ctx.started() };
+                let verification = Box::pin(self.trust.verify(token, requester, now)).await;
                 let result = verification.outcome.as_ref().map(|_| ()).map_err(|reason| *reason);
                 self.metrics.count_verification(verification.issuer, result);
                 self.cache.keep(digest, verification, now)

@@ -1,4 +1,5 @@
 use std::{
+    net::{IpAddr, Ipv4Addr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -25,6 +26,8 @@ pub struct RequestContext {
     pub(super) decision: Decision,
     pub(super) principal: Option<Arc<Principal>>,
     pub(super) cache: Option<Lookup>,
+    /// Where the request comes from, once that was looked at.
+    pub(super) requester: IpAddr,
     pub(super) exchange: Exchange,
     /// The session token for the reply, on routes that mint.
     pub(super) minting: Option<Minting>,
@@ -93,6 +96,7 @@ impl RequestContext {
             decision: Decision::Admitted,
             principal: None,
             cache: None,
+            requester: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             exchange: Exchange::new(),
             minting: None,
             standing: None,

@@ -13,7 +13,7 @@ use super::{
     headers::client_address,
 };
 use crate::{
-    domain::{IssuerId, Principal, Reason},
+    domain::{Principal, Reason},
     limit::{Account, Ledger, Left, Quota, Rate, Wait, network},
     policy::{Enforcement, Route, RouteId, RouteTable},
     telemetry::{Decision, Limit},
@@ -36,10 +36,10 @@ struct Limited {
     policies: HeaderValue,
 }
 
-/// Who is counted: a client, whose issuer alone says that it is it, or the address of somebody whom nobody asked who they are.
+/// Who is counted: a client of an issuer that is named before it and alone says that it is it, or the address of somebody whom nobody asked who they are.
 #[derive(Clone, Copy, Hash)]
 enum Caller<'p> {
-    Client(IssuerId, &'p [u8]),
+    Client(&'p [u8], &'p [u8]),
     Address(IpAddr),
 }
 
@@ -131,7 +131,7 @@ impl Gateway {
 impl<'p> Caller<'p> {
     fn of(principal: Option<&'p Principal>, session: &Session) -> Self {
         match principal {
-            Some(principal) => Self::Client(principal.issuer, principal.client.as_bytes()),
+            Some(principal) => Self::Client(principal.issuer_name.as_bytes(), principal.client.as_bytes()),
             None => Self::Address(network(client_address(session))),
         }
     }

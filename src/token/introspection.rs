@@ -104,7 +104,7 @@ mod tests {
             (r#","aud":["api","x"]"#, false, true),
             (r#","aud":"other""#, false, false),
             (r#","aud":"""#, false, false),
-            (r#","aud":[]"#, false, false),
+            (r#","aud":[]"#, true, false),
             (r#","aud":[null]"#, false, false),
             (r#","aud":["ours","api",null]"#, false, false),
             (r#","aud":1"#, false, false),

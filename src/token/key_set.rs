@@ -149,7 +149,7 @@ pub fn parse_key_set(json: &[u8], algorithms: &[JwsAlgorithm]) -> Result<KeySet,
 /// Leaves of several equal keys of one name the first.
 pub(super) fn drop_repeated(keys: &mut Vec<VerifyingKey>) {
     let mut seen = HashSet::new();
-    keys.retain(|key| seen.insert((key.id().cloned(), key.fingerprint())));
+    keys.retain(|key| seen.insert((key.id().cloned(), key.issuer().map(ToOwned::to_owned), key.fingerprint())));
 }
 
 #[derive(Deserialize)]
@@ -185,7 +185,10 @@ impl<'a> Jwk<'a> {
         let fits = |algorithm: &&JwsAlgorithm| {
             algorithm.key_kind() == kind && stated.is_none_or(|stated| stated == algorithm.name())
         };
-        let keys = algorithms.iter().filter(fits).map(|algorithm| Ok(self.key(*algorithm)?.named(id.clone())));
+        let keys = algorithms
+            .iter()
+            .filter(fits)
+            .map(|algorithm| Ok(self.key(*algorithm)?.named(id.clone()).of_issuer(self.issuer())));
         let keys: Vec<VerifyingKey> = keys.collect::<Result<_, _>>()?;
         if keys.is_empty() { Err(WhyUnusable::Algorithm) } else { Ok(keys) }
     }
@@ -209,6 +212,12 @@ impl<'a> Jwk<'a> {
             ("OKP", "Ed25519") => Ok(KeyKind::Ed25519),
             _ => Err(WhyUnusable::Type),
         }
+    }
+
+    /// Entra names in one set the issuer of each key: a template that holds for every tenant, or one tenant's.
+    fn issuer(&self) -> Option<&'a str> {
+        let issuer = self.0.stated("issuer").and_then(Value::as_str)?;
+        (issuer.starts_with("https://") && !issuer.contains('{')).then_some(issuer)
     }
 
     /// `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3); a key that says neither is for anything.

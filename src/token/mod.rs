@@ -7,6 +7,7 @@ mod claims;
 mod ed25519;
 mod introspection;
 mod issue;
+mod issuer_names;
 mod json;
 mod jws;
 mod jws_algorithm;
@@ -22,6 +23,7 @@ pub use bearer::{Credentials, after_scheme, bearer, names_parameter, names_token
 pub use claim_path::{ClaimPath, ClaimPathError};
 pub use introspection::principal_of_introspection;
 pub use issue::{Grant, SessionClaims, issue};
+pub use issuer_names::{IssuerNames, IssuerNamesError, TenantPattern};
 pub use jws::{Jws, MAX_TOKEN_LENGTH};
 pub use jws_algorithm::{JwsAlgorithm, KeyKind};
 pub use key_set::{KeySet, KeySetError, PassedOver, Unusable, WhyUnusable, parse_key_set};

@@ -26,6 +26,8 @@ use crate::domain::{KeyFingerprint, KeyId, random_bytes};
 #[derive(Clone)]
 pub struct VerifyingKey {
     id: Option<KeyId>,
+    /// The issuer whose key it is, where a set of several issuers' keys says so.
+    issuer: Option<Arc<str>>,
     algorithm: JwsAlgorithm,
     check: Check,
     fingerprint: KeyFingerprint,
@@ -107,13 +109,29 @@ impl VerifyingKey {
         Self { id, ..self }
     }
 
+    /// The same key for this issuer alone.
+    #[must_use]
+    pub fn of_issuer(self, issuer: Option<&str>) -> Self {
+        Self { issuer: issuer.map(Into::into), ..self }
+    }
+
     fn new(algorithm: JwsAlgorithm, check: Check, material: &[u8]) -> Self {
-        Self { id: None, algorithm, check, fingerprint: fingerprint(algorithm, material) }
+        Self { id: None, issuer: None, algorithm, check, fingerprint: fingerprint(algorithm, material) }
     }
 
     /// Its `kid`, if it has one.
     pub const fn id(&self) -> Option<&KeyId> {
         self.id.as_ref()
+    }
+
+    /// The issuer whose key it is, if it is one issuer's alone.
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// Whether it may have signed for this tenant: one issuer's own key names its tenant in a segment of that issuer's name.
+    pub fn is_of_tenant(&self, tenant: &str) -> bool {
+        self.issuer().is_none_or(|issuer| issuer.split('/').any(|segment| segment == tenant))
     }
 
     /// What it verifies.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use reqwest::{
-    Certificate, Client, RequestBuilder, StatusCode, Url,
+    Certificate, Client, Proxy, RequestBuilder, StatusCode, Url,
     header::{ACCEPT, HeaderValue},
     redirect::Policy,
 };
@@ -122,8 +122,9 @@ fn key_set_address(metadata: &[u8], name: &str, url: &Url) -> Result<Url, FetchE
 pub struct Outbound(Client);
 
 impl Outbound {
-    /// Trusts the roots in `authorities` (PEM), or the system's where there are none.
-    pub fn new(authorities: Option<&[u8]>) -> Result<Self, FetchError> {
+    /// Trusts the roots in `authorities` (PEM), or the system's where there are none. Asks through `proxy`, if there is one:
+    /// with `CONNECT` where TLS is spoken, so that certificates are those of the servers.
+    pub fn new(authorities: Option<&[u8]>, proxy: Option<&Url>) -> Result<Self, FetchError> {
         let mut client = Client::builder()
             .redirect(Policy::none())
             .no_proxy()
@@ -134,6 +135,9 @@ impl Outbound {
         if let Some(authorities) = authorities {
             let own = Certificate::from_pem_bundle(authorities).map_err(|error| unreachable(&error))?;
             client = client.tls_certs_only(own);
+        }
+        if let Some(proxy) = proxy {
+            client = client.proxy(Proxy::all(proxy.clone()).map_err(|error| unreachable(&error))?);
         }
         client.build().map(Self).map_err(|error| unreachable(&error))
     }

@@ -29,7 +29,7 @@ impl KeyRing {
     pub(super) fn differs(&self, keys: &[VerifyingKey]) -> bool {
         let current = self.0.load();
         let current = current.as_ref().map_or(&[][..], |current| current.as_slice());
-        let named = |key: &VerifyingKey| (key.id().cloned(), key.fingerprint());
+        let named = |key: &VerifyingKey| (key.id().cloned(), key.issuer().map(ToOwned::to_owned), key.fingerprint());
         current.iter().map(named).ne(keys.iter().map(named))
     }
 
@@ -40,17 +40,18 @@ impl KeyRing {
         if keys.iter().any(|own| own.fingerprint() == key) { Ok(()) } else { Err(Reason::UnknownKey) }
     }
 
-    /// Tries the keys that the token names, or may mean.
+    /// Tries the keys that the token of this tenant names, or may mean.
     pub(super) fn verify(
         &self,
         token: &Unverified<'_>,
+        tenant: Option<&str>,
         rules: &Expectations,
         now: Timestamp,
     ) -> Result<Principal, Reason> {
         let keys = self.0.load();
         let keys = keys.as_ref().ok_or(Reason::KeysUnavailable)?;
         let mut outcome = Err(Reason::UnknownKey);
-        for key in meant(keys, token)? {
+        for key in meant(keys, token, tenant)? {
             outcome = token.verify(key, rules, now);
             if outcome != Err(Reason::Signature) {
                 break;
@@ -61,12 +62,18 @@ impl KeyRing {
 }
 
 /// The keys that a token may be signed with, which are those of its algorithm: the ones it names, which may share that name,
-/// and then those without a name; any, if it names none. A few at most: each costs a signature check, and a token is nobody's
+/// and then those without a name; any, if it names none. Where one set is for several tenants, a key that is one tenant's
+/// own signs for no other one. A few at most: each costs a signature check, and a token is nobody's
 /// yet.
-fn meant<'k>(keys: &'k [VerifyingKey], token: &Unverified<'_>) -> Result<Vec<&'k VerifyingKey>, Reason> {
+fn meant<'k>(
+    keys: &'k [VerifyingKey],
+    token: &Unverified<'_>,
+    tenant: Option<&str>,
+) -> Result<Vec<&'k VerifyingKey>, Reason> {
     let named = |key: &&VerifyingKey| key.id().is_some() && (token.key().is_none() || token.key() == key.id());
     let nameless = |key: &&VerifyingKey| key.id().is_none();
-    let mut found = keys.iter().filter(named).chain(keys.iter().filter(nameless)).peekable();
+    let found = keys.iter().filter(named).chain(keys.iter().filter(nameless));
+    let mut found = found.filter(|key| tenant.is_none_or(|tenant| key.is_of_tenant(tenant))).peekable();
     found.peek().ok_or(Reason::UnknownKey)?;
     let fitting: Vec<_> = found.filter(|key| key.algorithm() == token.algorithm()).take(MOST_TRIED + 1).collect();
     match fitting.len() {
@@ -101,7 +108,7 @@ mod tests {
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &[secret; 64]), signed.as_bytes());
         let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag));
         let rules = Expectations::own("api".to_owned(), 30, Arc::default());
-        ring.verify(&Unverified::parse(token.as_bytes()).unwrap(), &rules, NOW).map(|_| ())
+        ring.verify(&Unverified::parse(token.as_bytes()).unwrap(), None, &rules, NOW).map(|_| ())
     }
 
     /// Keys of these secrets and names.

@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 
 pub use self::{
     fetch::{Fetch, FetchError, Outbound},
-    introspection::Introspection,
+    introspection::{Introspection, QuestionRates, Requester},
     key_source::{Schedule, SourceReport},
     other::{Keys, TrustedIssuer},
     own::{Standing, TrustedKey},
@@ -79,13 +79,14 @@ impl Trust {
     }
 
     /// Verifies a token seen for the first time. Waits for the token's issuer where it must be asked, or may have new keys.
-    pub async fn verify(&self, token: &[u8], now: Timestamp) -> Verification {
+    /// How often it is asked on behalf of one `requester` has a bound.
+    pub async fn verify(&self, token: &[u8], requester: Requester, now: Timestamp) -> Verification {
         if token.len() > self.longest_token {
             return Verification::of(None, Err(Reason::Malformed));
         }
         let parsed = match Unverified::parse(token) {
             Ok(parsed) => parsed,
-            Err(Reason::Malformed) => return self.verify_opaque(token, now).await,
+            Err(Reason::Malformed) => return self.verify_opaque(token, requester, now).await,
             Err(reason) => return Verification::of(None, Err(reason)),
         };
         if parsed.issuer() == self.own.name {
@@ -94,8 +95,13 @@ impl Trust {
         let Some(issuer) = self.others.iter().find(|other| other.is(parsed.issuer())) else {
             return Verification::of(None, Err(Reason::Issuer));
         };
-        let outcome = issuer.verify(&parsed, token, now).await;
-        Verification::of(Some(issuer.id()), outcome.and_then(|principal| self.unless_revoked(principal)))
+        let outcome = issuer.verify(&parsed, token, requester, now).await;
+        let outcome = outcome.and_then(|principal| self.unless_revoked(principal));
+        if issuer.is_asked() {
+            Verification::of_asked(issuer.id(), outcome)
+        } else {
+            Verification::of(Some(issuer.id()), outcome)
+        }
     }
 
     /// Verifies a token that must be our own: what its client may revoke, or be told of.
@@ -119,15 +125,13 @@ impl Trust {
     }
 
     /// A token that is no JWT, where somebody can be asked about such.
-    async fn verify_opaque(&self, token: &[u8], now: Timestamp) -> Verification {
+    async fn verify_opaque(&self, token: &[u8], requester: Requester, now: Timestamp) -> Verification {
         let opaque = other::opaque(token);
-        let (Some(issuer), Some(token)) = (self.others.iter().find(|other| other.takes_opaque()), opaque) else {
+        let (Some(issuer), Some(token)) = (self.others.iter().find(|other| other.is_asked()), opaque) else {
             return Verification::of(None, Err(Reason::Malformed));
         };
-        let outcome = issuer.ask(token, now).await.and_then(|principal| self.unless_revoked(principal));
-        // Its issuer's word that it is of no use is worth as much as a bad signature.
-        let memory = if outcome == Err(Reason::Revoked) { Memory::Lasting } else { Memory::Fleeting };
-        Verification { issuer: Some(issuer.id()), outcome, memory }
+        let outcome = issuer.ask(token, requester, now).await.and_then(|principal| self.unless_revoked(principal));
+        Verification::of_asked(issuer.id(), outcome)
     }
 
     /// Another issuer's token that an operator has ended here.
@@ -211,6 +215,15 @@ impl Verification {
         let lasting = [Reason::Malformed, Reason::Signature, Reason::UnknownKey];
         let lasts = outcome.as_ref().err().is_some_and(|reason| lasting.contains(reason));
         Self { issuer, outcome, memory: if lasts { Memory::Lasting } else { Memory::Fleeting } }
+    }
+
+    /// An issuer's word that a token is of no use is worth as much as a bad signature, and what it says of a token for
+    /// somebody else is said again however often one asks. Only times pass.
+    fn of_asked(issuer: IssuerId, outcome: Result<Principal, Reason>) -> Self {
+        let lasting = [Reason::Revoked, Reason::Claims, Reason::Audience, Reason::Issuer];
+        let lasts = outcome.as_ref().err().is_some_and(|reason| lasting.contains(reason));
+        let memory = if lasts { Memory::Lasting } else { Memory::Fleeting };
+        Self { issuer: Some(issuer), outcome, memory }
     }
 }
 

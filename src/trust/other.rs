@@ -4,20 +4,20 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
     fetch::Fetch,
-    introspection::{Asker, Introspection},
+    introspection::{Asker, Introspection, Requester},
     key_ring::KeyRing,
     key_source::{KeySource, Outcome, Schedule, SourceReport},
 };
 use crate::{
     domain::{IssuerId, Principal, Reason, Timestamp},
-    token::{Expectations, JwsAlgorithm, MAX_TOKEN_LENGTH, Unverified, VerifyingKey, check_times},
+    token::{Expectations, IssuerNames, JwsAlgorithm, MAX_TOKEN_LENGTH, Unverified, VerifyingKey, check_times},
 };
 
 /// An issuer whose tokens are accepted beside our own.
 #[derive(Debug)]
 pub struct TrustedIssuer {
-    /// Its `iss`, byte for byte.
-    pub name: String,
+    /// Its `iss`, byte for byte, or those of its tenants.
+    pub names: IssuerNames,
     /// What its tokens must say.
     pub rules: Expectations,
     /// How they are verified.
@@ -37,7 +37,7 @@ pub enum Keys {
 
 #[derive(Debug)]
 pub(super) struct OtherIssuer {
-    name: String,
+    names: IssuerNames,
     rules: Expectations,
     source: Source,
 }
@@ -51,7 +51,7 @@ enum Source {
 
 impl OtherIssuer {
     pub(super) fn new(issuer: TrustedIssuer) -> Self {
-        let TrustedIssuer { name, rules, keys } = issuer;
+        let TrustedIssuer { names, rules, keys } = issuer;
         let source = match keys {
             Keys::Fixed(keys) => Source::Fixed(KeyRing::of(keys)),
             Keys::Followed(fetch, algorithms, schedule) => {
@@ -59,11 +59,11 @@ impl OtherIssuer {
             }
             Keys::Asked(introspection) => Source::Asked(Box::new(Asker::new(introspection))),
         };
-        Self { name, rules, source }
+        Self { names, rules, source }
     }
 
     pub(super) fn is(&self, name: &str) -> bool {
-        self.name == name
+        self.names.include(name)
     }
 
     pub(super) const fn id(&self) -> IssuerId {
@@ -74,8 +74,8 @@ impl OtherIssuer {
         self.rules.clock_skew
     }
 
-    /// Whether tokens that are no JWT may be its.
-    pub(super) const fn takes_opaque(&self) -> bool {
+    /// Whether it is asked about its tokens, also those that are no JWT.
+    pub(super) const fn is_asked(&self) -> bool {
         matches!(self.source, Source::Asked(_))
     }
 
@@ -84,30 +84,34 @@ impl OtherIssuer {
         &self,
         parsed: &Unverified<'_>,
         token: &[u8],
+        requester: Requester,
         now: Timestamp,
     ) -> Result<Principal, Reason> {
+        let tenant = self.names.tenant(parsed.issuer());
         match &self.source {
-            Source::Fixed(ring) => ring.verify(parsed, &self.rules, now),
+            Source::Fixed(ring) => ring.verify(parsed, tenant, &self.rules, now),
             Source::Followed(source) => {
-                let outcome = source.ring.verify(parsed, &self.rules, now);
+                let outcome = source.ring.verify(parsed, tenant, &self.rules, now);
                 if !matches!(outcome, Err(Reason::UnknownKey | Reason::KeysUnavailable)) {
                     return outcome;
                 }
                 // Also where there was nothing to wait for: a fetch may have ended since.
                 source.await_fetch().await;
-                source.ring.verify(parsed, &self.rules, now)
+                source.ring.verify(parsed, tenant, &self.rules, now)
             }
             Source::Asked(asker) => {
+                // It may be forged to say so, which helps nobody.
+                parsed.check_expiry(self.rules.clock_skew, now)?;
                 let token = std::str::from_utf8(token).map_err(|_| Reason::Malformed)?;
-                asker.ask(token, &self.name, &self.rules, now).await
+                asker.ask(token, requester, self.names.as_str(), &self.rules, now).await
             }
         }
     }
 
     /// Asks about a token that is no JWT.
-    pub(super) async fn ask(&self, token: &str, now: Timestamp) -> Result<Principal, Reason> {
+    pub(super) async fn ask(&self, token: &str, requester: Requester, now: Timestamp) -> Result<Principal, Reason> {
         match &self.source {
-            Source::Asked(asker) => asker.ask(token, &self.name, &self.rules, now).await,
+            Source::Asked(asker) => asker.ask(token, requester, self.names.as_str(), &self.rules, now).await,
             Source::Fixed(_) | Source::Followed(_) => Err(Reason::Malformed),
         }
     }
@@ -125,13 +129,13 @@ impl OtherIssuer {
 
     pub(super) async fn fetch_keys(&self) {
         if let Source::Followed(source) = &self.source {
-            source.refresh(&self.name, Outcome::Failed, &|| {}).await;
+            source.refresh(self.names.as_str(), Outcome::Failed, &|| {}).await;
         }
     }
 
     pub(super) async fn follow_keys(&self, changed: &(dyn Fn() + Sync)) {
         if let Source::Followed(source) = &self.source {
-            source.follow(&self.name, changed).await;
+            source.follow(self.names.as_str(), changed).await;
         }
     }
 

@@ -62,6 +62,8 @@
 //! | [`at_rest`] | 8, 11, 16: files that are whole, and nobody else's to read |
 //! | [`endurance`] | 8: killed a hundred times under load |
 //! | [`timing`] | 2: an unknown client and a wrong secret take the same time |
+//! | [`outbound`] | servers of other issuers, behind a forward proxy and without TLS |
+//! | [`real_issuers`] | tokens and key sets as Keycloak, Entra, Cognito, Auth0, Hydra and Okta write them |
 //! | [`corpora`] | the attack corpora, row by row |
 //! | [`foreign_issuer`] | 3, 7: an OpenID Connect provider that other people wrote, and its rotations |
 //! | [`clients`] | eight OAuth clients that other people wrote |
@@ -113,9 +115,11 @@ mod mint;
 mod nodes;
 mod nodes_alone;
 mod opaque;
+mod outbound;
 mod overload;
 mod proxying;
 mod rates;
+mod real_issuers;
 mod refusals;
 mod reply_heads;
 mod reply_heads_http2;

@@ -101,6 +101,132 @@ fn whatever_is_no_clear_yes_admits_nobody() {
 }
 
 #[test]
+fn an_audience_that_an_answer_states_counts() {
+    // H5
+    let answer = |audience: serde_json::Value| {
+        let told =
+            json!({"active": true, "client_id": "c", "customer_id": CUSTOMER, "scope": "application", "aud": audience});
+        Answer::json(&told.to_string())
+    };
+    for (entry_audience, ours, others) in
+        [("", "applications-api", "api"), (", audience: api", "api", "applications-api")]
+    {
+        let server = Upstream::start();
+        let plain = entry(&server, "1h");
+        let gateway = Gateway::start(|config| {
+            plain(config);
+            config
+                .extra
+                .iter_mut()
+                .for_each(|section| *section = section.replace("}}", &format!("}}{entry_audience}}}")));
+        });
+        for (number, (audience, admitted)) in [
+            (json!(ours), true),
+            (json!(["x", ours]), true),
+            (json!(others), false),
+            (json!(["x", others]), false),
+            (json!("other"), false),
+            (json!([null]), false),
+            (json!(""), false),
+            (json!({"aud": ours}), false),
+            (json!(null), entry_audience.is_empty()),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            server.always(answer(audience.clone()));
+            let reply = gateway.send(&read(&format!("token-{number}")));
+            assert_eq!(reply.status, if admitted { 200 } else { 401 }, "{entry_audience} {audience}");
+        }
+    }
+}
+
+/// A token of the issuer that is asked, which nobody has signed.
+fn unsigned(id: &str, expires_in: i64) -> String {
+    let now = i64::try_from(scopegate::domain::Timestamp::now().seconds()).unwrap();
+    let claims = json!({"iss": "https://opaque.example", "sub": "s", "jti": id, "exp": now + expires_in});
+    let part = |text: &str| crate::harness::b64(text);
+    format!("{}.{}.AAAA", part(r#"{"alg":"ES256"}"#), part(&claims.to_string()))
+}
+
+#[test]
+fn what_was_refused_is_not_asked_about_again_for_a_moment() {
+    // L1
+    let server = Upstream::start();
+    let gateway = Gateway::start(|config| {
+        entry(&server, "1s")(config);
+        config.section("cache: {negative: {entries: 100, ttl: 60s}}");
+    });
+    let asked = |token: &str, times: usize| {
+        server.forget();
+        for _ in 0..times {
+            assert_eq!(gateway.send(&read(token)).status, 401);
+        }
+        server.requests().len()
+    };
+    let active = json!({"active": true, "client_id": "c", "customer_id": CUSTOMER, "scope": "application"});
+    let with = |name: &str, value: serde_json::Value| {
+        let mut answer = active.clone();
+        answer[name] = value;
+        Answer::json(&answer.to_string())
+    };
+    for (what, answer, token) in [
+        ("an opaque token", Answer::json(r#"{"active":false}"#), "opaque".to_owned()),
+        ("an unsigned JWT", Answer::json(r#"{"active":false}"#), unsigned("a", 600)),
+        ("one for another audience", with("aud", json!("other")), "audience".to_owned()),
+        ("one without customer", with("customer_id", json!(null)), "customer".to_owned()),
+        ("another issuer's", with("iss", json!("https://other.example")), "issuer".to_owned()),
+    ] {
+        server.always(answer);
+        assert_eq!(asked(&token, 50), 1, "{what}");
+    }
+    assert_eq!(asked(&unsigned("b", -600), 5), 0, "one that says itself that it has expired");
+    let none = unsigned("c", 600)
+        .replace(&crate::harness::b64(r#"{"alg":"ES256"}"#), &crate::harness::b64(r#"{"alg":"none"}"#));
+    assert_eq!(asked(&none, 5), 0, "one that says to be signed by nobody");
+    // Good for a second, then revoked.
+    server.always(Answer::json(&active.to_string()));
+    gateway.send(&read("revoked")).assert_status(200);
+    server.always(Answer::json(r#"{"active":false}"#));
+    await_that("the end of what was told", || gateway.send(&read("revoked")).status == 401);
+    assert_eq!(asked("revoked", 50), 0, "one that was good");
+    // Its time is judged each time.
+    server.always(with("exp", json!(1_700_000_000)));
+    assert_eq!(asked("expired", 3), 3);
+}
+
+#[test]
+fn made_up_tokens_of_one_address_cannot_make_us_flood_their_issuer() {
+    // L1
+    let server = Upstream::start();
+    let gateway = Gateway::start(|config| {
+        entry(&server, "1h")(config);
+        config
+            .extra
+            .iter_mut()
+            .for_each(|section| *section = section.replace("cache: 1h", "cache: 1h, failures_per_address: 20/1h"));
+        config.section("trusted_proxies: [127.0.0.1]");
+    });
+    let from = |address: &str, token: &str| gateway.send(&read(token).header("X-Forwarded-For", address));
+    server.always(active());
+    for number in 0..40 {
+        from("192.0.2.7", &format!("good-{number}")).assert_status(200);
+    }
+    server.always(Answer::json(r#"{"active":false}"#));
+    server.forget();
+    let statuses: Vec<u16> = (0..100).map(|number| from("192.0.2.7", &format!("made-up-{number}")).status).collect();
+    assert_eq!((&statuses[..20], &statuses[20..]), (&[401; 20][..], &[503; 80][..]));
+    assert_eq!(server.requests().len(), 20);
+    let reply = from("192.0.2.7", "one-more");
+    reply.assert_refused(503, "keys_unavailable");
+    assert!(reply.header("retry-after").is_some());
+    server.always(active());
+    from("192.0.2.8", "from-elsewhere").assert_status(200);
+    from("192.0.2.7", "good-3").assert_status(200);
+    from("192.0.2.7", &gateway.token("application")).assert_status(200);
+}
+
+#[test]
 fn a_hundred_first_requests_ask_once() {
     let server = Upstream::start();
     let (answer, steps) = Answer::stepwise();

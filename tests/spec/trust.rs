@@ -271,6 +271,17 @@ fn pem_files_verify_tokens_with_and_without_kid() {
             assert_eq!(gateway.send(&read(&key.token(&header, &payload))).status, status, "{header}");
         }
     }
+    let rsa = key(Algorithm::Rs256, "rsa");
+    let authority = crate::harness::Authority::new("theirs");
+    let certificate = authority.issue_with(&["issuer.example"], |params: &mut rcgen::CertificateParams| {
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    });
+    let pkcs1 =
+        format!("-----BEGIN RSA PUBLIC KEY-----\n{}\n-----END RSA PUBLIC KEY-----\n", b64_standard(rsa.public()));
+    let file = format!("{}{pkcs1}", certificate.certificate);
+    let other = with_file("more.pem", file.as_bytes(), "pem: FILE, algorithms: [RS256]");
+    other.send(&read(&rsa.token(&rsa.header(), &payload))).assert_status(200);
+    other.send(&read(&one.token(&one.header(), &payload))).assert_refused(401, "invalid_token");
     let public_key_as_secret = Forge::hmac(hmac::HMAC_SHA256, pem(&one).as_bytes(), r#"{"alg":"HS256"}"#, &payload);
     gateway.send(&read(&public_key_as_secret)).assert_refused(401, "invalid_token");
 }
@@ -296,6 +307,27 @@ fn a_key_set_file_is_read_again_when_it_changes() {
     fs::write(&path, crate::harness::key_set(&[&two])).unwrap();
     await_that("the new key", || status(&second) == 200);
     assert_eq!(status(&first), 401, "the key that is gone has taken its cached token along");
+}
+
+#[test]
+fn a_token_is_as_long_as_the_limit_says() {
+    // R32
+    let key = key(Algorithm::EdDsa, "theirs");
+    let issuer = Issuer::publishing(&[&key]);
+    let long = |bytes: usize| {
+        let plain = issuer.token_with(&key, json!({"groups": ""})).len();
+        let token = issuer.token_with(&key, json!({"groups": "g".repeat((bytes - plain) * 3 / 4)}));
+        assert!((bytes - 4..=bytes).contains(&token.len()), "{}", token.len());
+        token
+    };
+    for (limit, good, bad) in [("", 8 * 1024, 8 * 1024 + 10), ("token: 16KiB", 16 * 1024, 16 * 1024 + 10)] {
+        let gateway = Gateway::start(|config| {
+            issuer.trusted_by(config, "");
+            config.limits.extend((!limit.is_empty()).then(|| limit.to_owned()));
+        });
+        gateway.send(&read(&long(good))).assert_status(200);
+        gateway.send(&read(&long(bad))).assert_refused(401, "invalid_token");
+    }
 }
 
 #[test]
@@ -348,6 +380,39 @@ fn mistakes_of_an_entry_are_told_with_their_places() {
         (
             "{issuer: https://a, key_set: https://a/k, algorithms: [RS256], claims: {scope: realm_access.roles}}",
             "names no claim: write `/realm_access/roles` for a member of an object",
+        ),
+        (
+            "{issuer: 'https://a/{tenant}/v2.0', key_set: https://a/k, algorithms: [RS256]}",
+            "an `issuer` with `{tenant}` needs `tenants`",
+        ),
+        (
+            "{issuer: https://a, tenants: [x], key_set: https://a/k, algorithms: [RS256]}",
+            "`tenants` needs an `issuer` with",
+        ),
+        (
+            "{issuer: 'https://a/{tenantid}/v2.0', tenants: [x], key_set: https://a/k, algorithms: [RS256]}",
+            "may hold `{tenant}` once, as a whole segment",
+        ),
+        (
+            "{issuer: 'https://a/{tenant}', tenants: [x/y], key_set: https://a/k, algorithms: [RS256]}",
+            "`x/y` is no tenant",
+        ),
+        ("{issuer: 'https://a/{tenant}', tenants: [x], discovery: true, algorithms: [RS256]}", "name the keys of all"),
+        (
+            "{issuer: https://a, key_set: https://a/k, algorithms: [RS256], proxy: 'http://u:p@proxy:3128'}",
+            "`proxy` must not hold a user name or password",
+        ),
+        (
+            "{issuer: https://a, key_set: https://a/k, algorithms: [RS256], proxy: 'socks5://proxy:1080'}",
+            "`proxy` must be an http URL",
+        ),
+        (
+            "{issuer: https://a, pem: file:no.pem, algorithms: [RS256], proxy: 'http://proxy:3128'}",
+            "`proxy` has a meaning only where a server is asked",
+        ),
+        (
+            "{issuer: https://a, pem: file:no.pem, algorithms: [RS256], insecure_http: true}",
+            "`insecure_http` has a meaning only where a server is asked",
         ),
         (
             "{issuer: https://a, key_set: https://a/k, algorithms: [RS256], claims: {customer: /a//b}}",
@@ -413,6 +478,14 @@ fn mistakes_of_an_entry_are_told_with_their_places() {
     fs::write(folder.path().join("gateway.yaml"), format!("{head}{twice}")).unwrap();
     let output = crate::harness::run(folder.path(), &["check", "-c", "gateway.yaml"]);
     assert!(format!("{output:?}").contains("this issuer has an entry in line 4 already"), "{output:?}");
+    let both = "  - {issuer: https://a/x, key_set: https://a/k, algorithms: [RS256]}\n  - {issuer: 'https://a/{tenant}', tenants: ['*'], key_set: https://a/k, algorithms: [RS256]}\n";
+    fs::write(folder.path().join("gateway.yaml"), format!("{head}{both}")).unwrap();
+    let output = crate::harness::run(folder.path(), &["check", "-c", "gateway.yaml"]);
+    assert!(format!("{output:?}").contains("meant for this entry and for the one in line 4"), "{output:?}");
+    let limits = "limits: {headers: 16KiB, token: 16KiB}\n";
+    fs::write(folder.path().join("gateway.yaml"), format!("{limits}{}", head.replace("trust:\n", ""))).unwrap();
+    let output = crate::harness::run(folder.path(), &["check", "-c", "gateway.yaml"]);
+    assert!(format!("{output:?}").contains("`token` must be at least 1KiB less than `headers`"), "{output:?}");
 }
 
 #[test]

@@ -1,19 +1,19 @@
 //! Where the keys of another issuer come from. Files are read here, so that one that is missing or no key is told with its
 //! line.
 
-use std::{net::IpAddr, time::Duration};
-
-use url::{Host, Url};
+use std::time::Duration;
 
 use super::{
     Surroundings,
     bounds::within,
-    introspection, store,
+    introspection,
+    outbound::{self, server_url},
+    store,
     trust::{Context, DAY},
 };
 use crate::{
     config::{
-        KeySetPlace, RemoteKeys, SecretSource, TrustedKeys,
+        KeySetPlace, RemoteKeys, SecretSource, Transport, TrustedKeys,
         cursor::{At, Written},
         problem::{Place, Problems},
         raw,
@@ -76,6 +76,8 @@ pub(super) fn one_source(
 /// What only entries have that ask other servers.
 pub(super) struct Remote {
     pub(super) ca: Written<String>,
+    pub(super) proxy: Written<String>,
+    pub(super) insecure_http: Written<bool>,
     pub(super) refresh: Written<Duration>,
     pub(super) stale: Written<Duration>,
 }
@@ -89,8 +91,8 @@ pub(super) fn check_source(
     problems: &mut Problems,
 ) -> Option<TrustedKeys> {
     let surroundings = context.surroundings;
-    let Remote { ca, refresh, stale } = remote;
-    let authorities = check_authorities(ca, source.is_remote(), surroundings, problems);
+    let Remote { ca, proxy, insecure_http, refresh, stale } = remote;
+    let way = outbound::check(ca, proxy, insecure_http, source.is_remote(), surroundings, problems);
     let followed = matches!(source, WrittenSource::KeySet(_) | WrittenSource::Discovery(_));
     let schedule = Schedule::check(refresh, stale, followed, !source.is_remote(), problems);
     let keys = |place| RemoteKeys {
@@ -98,12 +100,14 @@ pub(super) fn check_source(
         algorithms: algorithms.to_vec(),
         refresh: schedule.refresh,
         stale: schedule.stale,
-        authorities: authorities.clone(),
+        way: way.clone(),
     };
     Some(match source {
-        WrittenSource::KeySet(at) => TrustedKeys::Followed(keys(key_set(&at, algorithms, surroundings, problems)?)),
+        WrittenSource::KeySet(at) => {
+            TrustedKeys::Followed(keys(key_set(&at, algorithms, way.transport, surroundings, problems)?))
+        }
         WrittenSource::Discovery(place) => {
-            let url = issuer.and_then(|issuer| server_url("issuer", &issuer.value, issuer.place, problems));
+            let url = issuer.and_then(|issuer| server_url("issuer", issuer, way.transport, problems));
             if url.as_ref().is_some_and(|url| url.query().is_some() || url.fragment().is_some()) {
                 problems.push(place, "an issuer with a query or fragment has no metadata (RFC 8414 section 2)");
             }
@@ -112,7 +116,7 @@ pub(super) fn check_source(
         WrittenSource::Pem(files) => TrustedKeys::Fixed(pem_keys(&files.value, algorithms, surroundings, problems)),
         WrittenSource::Secret(at) => shared_secret(&at, algorithms, surroundings, problems)?,
         WrittenSource::Introspection(at) => {
-            TrustedKeys::Asked(introspection::check(at.value, authorities, surroundings, problems)?)
+            TrustedKeys::Asked(introspection::check(at.value, way, surroundings, problems)?)
         }
     })
 }
@@ -147,12 +151,13 @@ impl Schedule {
 fn key_set(
     written: &At<String>,
     algorithms: &[JwsAlgorithm],
+    transport: Transport,
     surroundings: &Surroundings,
     problems: &mut Problems,
 ) -> Option<KeySetPlace> {
     let At { place, value } = written;
     let Some(path) = value.strip_prefix("file:") else {
-        return server_url("key_set", value, *place, problems).map(KeySetPlace::Url);
+        return server_url("key_set", written, transport, problems).map(KeySetPlace::Url);
     };
     let path = surroundings.folder.join(path);
     let set = read(&SecretSource::File(path.clone()), *place, problems)?;
@@ -161,27 +166,6 @@ fn key_set(
         problems.push(*place, format!("the key set is refused: {error}"));
     }
     Some(KeySetPlace::File(path))
-}
-
-/// A server that decides who is let in: over TLS, unless it is on this machine.
-pub(super) fn server_url(key: &str, text: &str, place: Place, problems: &mut Problems) -> Option<Url> {
-    let local = |url: &Url| match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
-        None => false,
-    };
-    let url = Url::parse(text).ok().filter(|url| url.scheme() == "https" || (url.scheme() == "http" && local(url)));
-    let Some(url) = url else {
-        let also = if key == "key_set" { ", or `file:PATH`" } else { "" };
-        problems.push(place, format!("`{key}` must be an https URL (http only on loopback){also}"));
-        return None;
-    };
-    if !url.username().is_empty() || url.password().is_some() {
-        problems.push(place, format!("`{key}` must not hold a user name or password"));
-        return None;
-    }
-    Some(url)
 }
 
 fn pem_keys(
@@ -222,27 +206,6 @@ fn shared_secret(
         }
     }
     Some(TrustedKeys::Shared(source, algorithms.to_vec()))
-}
-
-fn check_authorities(
-    written: Written<String>,
-    remote: bool,
-    surroundings: &Surroundings,
-    problems: &mut Problems,
-) -> Option<Vec<u8>> {
-    let At { place, value } = written.given()?;
-    if !remote {
-        problems.push(place, "`ca` has a meaning only where a server is asked");
-    }
-    let Some(path) = value.strip_prefix("file:") else {
-        problems.push(place, "`ca` is `file:PATH`");
-        return None;
-    };
-    let pem = read(&SecretSource::File(surroundings.folder.join(path)), place, problems)?;
-    if !super::is_certificates(&pem) {
-        problems.push(place, "`ca` names a file without certificates in PEM");
-    }
-    Some(pem)
 }
 
 /// What a file holds; the content is told to nobody.

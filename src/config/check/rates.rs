@@ -7,6 +7,7 @@ use crate::{
         raw,
     },
     limit::Rate,
+    trust::QuestionRates,
 };
 
 /// The rate, with the burst that stands beside it; without one, all its events may come at once.
@@ -35,6 +36,18 @@ pub(super) fn token_failures(raw: raw::TokenRates, problems: &mut Problems) -> T
 pub(super) fn token_requests(raw: raw::TokenRates, problems: &mut Problems) -> TokenRequests {
     let raw::TokenRates { per_client, per_address } = raw;
     TokenRequests { per_client: usable(per_client, problems), per_address: usable(per_address, problems) }
+}
+
+/// How often an issuer is asked about tokens that nobody knows.
+pub(super) fn questions(
+    failures_per_address: Written<Rate>,
+    all: Written<Rate>,
+    problems: &mut Problems,
+) -> QuestionRates {
+    QuestionRates {
+        failures_per_address: usable(failures_per_address, problems).unwrap_or(Rate::new(60, seconds(60))),
+        all: usable(all, problems).unwrap_or(Rate::new(500, seconds(1))),
+    }
 }
 
 fn usable(written: Written<Rate>, problems: &mut Problems) -> Option<Rate> {

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Surroundings,
     bounds::within,
+    issuers,
     keys::{Remote, WrittenSource, check_source, one_source},
     scopes::Scopes,
 };
@@ -17,7 +18,7 @@ use crate::{
         suggest::unknown,
     },
     domain::{IssuerId, ScopeSet},
-    token::{Audiences, ClaimNames, ClaimPath, ClaimPathError, Expectations, JwsAlgorithm, KeyKind},
+    token::{Audiences, ClaimNames, ClaimPath, ClaimPathError, Expectations, IssuerNames, JwsAlgorithm, KeyKind},
 };
 
 /// What entries refer to.
@@ -36,37 +37,25 @@ pub(super) fn check(
     if let Some(beyond) = entries.get(MOST_ENTRIES) {
         problems.push(beyond.place, format!("`trust` may have {MOST_ENTRIES} entries"));
     }
-    refuse_repeated(&entries, context.own, problems);
-    let numbered = (0..).zip(entries);
-    numbered.filter_map(|(place, entry)| check_one(IssuerId::trusted(place), entry, context, problems)).collect()
+    let names: Vec<_> = entries.iter().map(|entry| issuers::check(&entry.value, problems)).collect();
+    issuers::refuse_overlaps(&entries, &names, context.own, problems);
+    let numbered = (0..).zip(entries.into_iter().zip(names));
+    numbered
+        .filter_map(|(place, (entry, names))| check_one(IssuerId::trusted(place), names, entry, context, problems))
+        .collect()
 }
 
-/// A token is tried against the one entry that its `iss` names, and one that names none against the one that is asked.
-fn refuse_repeated(entries: &[At<raw::Trust>], own: &Issuer, problems: &mut Problems) {
-    let names: Vec<_> = entries.iter().filter_map(|entry| entry.value.issuer.as_ref()).collect();
-    for (at, name) in names.iter().enumerate() {
-        if name.value == own.url {
-            problems.push(name.place, "this is our own issuer, whose tokens are accepted anyway");
-        }
-        if let Some(first) = names[..at].iter().find(|first| first.value == name.value) {
-            problems.push(name.place, format!("this issuer has an entry in line {} already", first.place.line));
-        }
-    }
-    let asked = entries.iter().filter_map(|entry| match &entry.value.introspection {
-        Written::Is(at) => Some(at.place),
-        Written::Absent | Written::Broken => None,
-    });
-    let asked: Vec<Place> = asked.collect();
-    for second in asked.iter().skip(1) {
-        let message = format!("only one entry can be asked about tokens that name nobody; line {} is", asked[0].line);
-        problems.push(*second, message);
-    }
-}
-
-fn check_one(id: IssuerId, entry: At<raw::Trust>, context: &Context, problems: &mut Problems) -> Option<TrustedIssuer> {
+fn check_one(
+    id: IssuerId,
+    names: Option<IssuerNames>,
+    entry: At<raw::Trust>,
+    context: &Context,
+    problems: &mut Problems,
+) -> Option<TrustedIssuer> {
     let At { place, value } = entry;
     let raw::Trust {
         issuer,
+        tenants: _,
         key_set,
         discovery,
         pem,
@@ -79,10 +68,11 @@ fn check_one(id: IssuerId, entry: At<raw::Trust>, context: &Context, problems: &
         clock_skew,
         max_lifetime,
         ca,
+        proxy,
+        insecure_http,
         refresh,
         stale,
     } = value;
-    let name = issuer.as_ref().and_then(|issuer| issuer_name(issuer, problems));
     let claims = claims.or_empty();
     if let (Written::Is(at), true) = (&claims.audience, audience.is_absent()) {
         problems
@@ -100,19 +90,9 @@ fn check_one(id: IssuerId, entry: At<raw::Trust>, context: &Context, problems: &
         ceiling: ceiling(scopes, context.scopes, problems),
         claims: claim_names(claims, problems),
     };
-    let remote = Remote { ca, refresh, stale };
+    let remote = Remote { ca, proxy, insecure_http, refresh, stale };
     let keys = check_source(source?, issuer.as_ref(), &algorithms, remote, context, problems);
-    Some(TrustedIssuer { name: name?, rules, keys: keys? })
-}
-
-/// An `iss` is any text (RFC 7519 section 4.1.1); white space in it is a slip of the pen.
-fn issuer_name(issuer: &At<String>, problems: &mut Problems) -> Option<String> {
-    let text = &issuer.value;
-    if text.is_empty() || text.len() > 512 || text.chars().any(|each| each.is_control() || each.is_whitespace()) {
-        problems.push(issuer.place, "`issuer` must be 1 to 512 characters without white space");
-        return None;
-    }
-    Some(text.clone())
+    Some(TrustedIssuer { names: names?, rules, keys: keys? })
 }
 
 /// HMAC needs a secret, and whoever has a public key must not be able to use it as one (RFC 8725 section 2.1).

@@ -1,16 +1,20 @@
 use std::time::Duration;
 
-use crate::config::{
-    cursor::{At, Written, section, some_texts, text, truth},
-    problem::Problems,
-    units::duration,
-    yaml::Node,
+use crate::{
+    config::{
+        cursor::{At, Written, section, some_texts, text, truth},
+        problem::Problems,
+        units::{duration, rate},
+        yaml::Node,
+    },
+    limit::Rate,
 };
 
 /// One entry of `trust`.
 #[derive(Debug)]
 pub struct Trust {
     pub issuer: Option<At<String>>,
+    pub tenants: Written<Vec<At<String>>>,
     pub key_set: Written<String>,
     pub discovery: Written<bool>,
     pub pem: Written<Vec<At<String>>>,
@@ -23,6 +27,8 @@ pub struct Trust {
     pub clock_skew: Written<Duration>,
     pub max_lifetime: Written<Duration>,
     pub ca: Written<String>,
+    pub proxy: Written<String>,
+    pub insecure_http: Written<bool>,
     pub refresh: Written<Duration>,
     pub stale: Written<Duration>,
 }
@@ -34,6 +40,8 @@ pub struct Introspection {
     pub client_id: Option<At<String>>,
     pub client_secret: Option<At<String>>,
     pub cache: Written<Duration>,
+    pub failures_per_address: Written<Rate>,
+    pub rate: Written<Rate>,
 }
 
 /// `claims` of an entry.
@@ -50,6 +58,7 @@ impl Trust {
     pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         section(node, problems, |fields| Self {
             issuer: fields.required("issuer", text),
+            tenants: fields.optional("tenants", some_texts),
             key_set: fields.optional("key_set", text),
             discovery: fields.optional("discovery", truth),
             pem: fields.optional("pem", some_texts),
@@ -62,6 +71,8 @@ impl Trust {
             clock_skew: fields.optional("clock_skew", duration),
             max_lifetime: fields.optional("max_lifetime", duration),
             ca: fields.optional("ca", text),
+            proxy: fields.optional("proxy", text),
+            insecure_http: fields.optional("insecure_http", truth),
             refresh: fields.optional("refresh", duration),
             stale: fields.optional("stale", duration),
         })
@@ -75,6 +86,8 @@ impl Introspection {
             client_id: fields.required("client_id", text),
             client_secret: fields.required("client_secret", text),
             cache: fields.optional("cache", duration),
+            failures_per_address: fields.optional("failures_per_address", rate),
+            rate: fields.optional("rate", rate),
         })
     }
 }

@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 use super::json::{Kind, Node, read};
 
-/// A key as it is told from others: algorithm, `kid`, and what it is made of.
-type Told = (JwsAlgorithm, Option<KeyId>, KeyFingerprint);
+/// A key as it is told from others: algorithm, `kid`, the one issuer it is for, and what it is made of.
+type Told = (JwsAlgorithm, Option<KeyId>, Option<String>, KeyFingerprint);
 /// What a parser makes of some bytes.
 type Parsed = Result<Vec<VerifyingKey>, KeySetError>;
 
@@ -43,7 +43,9 @@ fn places(unusable: &[Unusable]) -> Vec<usize> {
 }
 
 fn told(keys: &[VerifyingKey]) -> Vec<Told> {
-    keys.iter().map(|key| (key.algorithm(), key.id().cloned(), key.fingerprint())).collect()
+    keys.iter()
+        .map(|key| (key.algorithm(), key.id().cloned(), key.issuer().map(str::to_owned), key.fingerprint()))
+        .collect()
 }
 
 fn assert_algorithms_are_apart(data: &[u8], all: Parsed, parse: fn(&[u8], &[JwsAlgorithm]) -> Parsed) {
@@ -120,7 +122,10 @@ fn keys_of(key: &Map<String, Value>) -> Vec<Told> {
         algorithm.key_kind() == kind && text("alg").is_none_or(|stated| stated == algorithm.name())
     };
     let algorithms = JwsAlgorithm::ALL.into_iter().filter(fits);
-    let told = |algorithm| Some((algorithm, text("kid").map(KeyId::new), material(key, algorithm)?));
+    let issuer = text("issuer").filter(|issuer| issuer.starts_with("https://") && !issuer.contains('{'));
+    let told = |algorithm| {
+        Some((algorithm, text("kid").map(KeyId::new), issuer.map(str::to_owned), material(key, algorithm)?))
+    };
     algorithms.map(told).collect::<Option<_>>().unwrap_or_default()
 }
 
