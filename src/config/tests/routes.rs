@@ -206,7 +206,7 @@ routes:
                 "3:52: `*` stands alone: it means every origin",
                 "4:52: `null` is what every sandboxed page is called, whoever wrote it",
                 "4:60: `https://*.com` means hosts of many owners: `*` stands for one label before a domain of at least two",
-                "4:77: `https://a.example/` is not an origin as browsers write it, such as `https://app.example.com` or `http://localhost:3000`",
+                "4:77: `https://a.example/` is not an origin as browsers write it, such as `https://app.example.com`, `http://localhost:3000` or `capacitor://localhost`",
                 "5:41: `credentials: true` needs a list of origins: with `*`, every page could act as its visitor",
                 "6:66: `get` is not an HTTP method (upper case)",
                 "6:71: `` is not an HTTP method (upper case)",
