@@ -77,16 +77,29 @@ fn owner(name: &str) -> FieldOwner {
     let (ours, theirs): (&[&str], &[&str]) = match name.as_bytes() {
         [b'x', b'-', letter, ..] => of_extension(*letter),
         [b'a', b'k' | b'l', ..] => (&[], &["akamai-*", "ali-cdn-real-ip"]),
-        [b'c', b'd' | b'f' | b'l', ..] => {
-            (&[], &["client-ip", "client-cert", "client-cert-*", "cf-*", "cloudfront-*", "cdn-src-ip", "cdn-real-ip"])
-        }
-        [b'd', ..] => (&[], &["do-connecting-ip"]),
+        [b'c', b'd' | b'f' | b'l', ..] => (
+            &[],
+            &[
+                "client-ip",
+                "client-cert",
+                "client-cert-*",
+                "cf-*",
+                "cloudfront-*",
+                "cdn-src-ip",
+                "cdn-real-ip",
+                "cluster-client-ip",
+            ],
+        ),
+        [b'd', ..] => (&[], &["disguised-host", "do-connecting-ip"]),
         [b'f', ..] => (&["forwarded"], &["forwarded-*", "front-end-https", "fastly-*", "fly-*"]),
+        [b'h', b't', ..] => (&["http-method", "http-method-*"], &[]),
         [b'i', ..] => (&[], &["incap-client-ip", "iv-*"]),
+        [b'l', b'5', ..] => (&[], &["l5d-*"]),
+        [b'm', b's', ..] => (&[], &["ms-aspnetcore-*"]),
         [b'o', ..] => (&[], &["oam-remote-user", "oidc-*"]),
         // CGI programs take `Proxy` for the proxy that they are to use themselves (httpoxy).
         [b'p', ..] => (&["proxy", "proxy-*"], &[]),
-        [b'r', b'e', b'm', ..] => (&[], &["remote-*"]),
+        [b'r', b'e', b'a' | b'm', ..] => (&[], &["real-ip", "remote-*"]),
         [b's', b'h' | b'm' | b's', ..] => (&[], &["shib-*", "sm-universalid", "sm-user", "sm-userdn", "ssl-*"]),
         [b't', ..] => (&[], &["tailscale-user-*", "teleport-jwt-assertion", "true-client-ip"]),
         [b'w', ..] => (&[], &["wl-proxy-*"]),
@@ -106,50 +119,60 @@ const fn of_extension(letter: u8) -> (&'static [&'static str], &'static [&'stati
     match letter {
         b'a' => (&["x-application-id"], &X_A),
         b'c' => (&["x-client-cert-subject", "x-client-id", "x-customer-id"], &X_C),
+        b'b' => (&[], &["x-backend-*"]),
         b'e' => (&["x-envoy-original-*"], &["x-endpoint-api-*", "x-envoy-*"]),
-        b'f' => (&X_F, &["x-forwarded", "x-forwarded-*"]),
+        b'f' => (&X_F, &["x-forwarded", "x-forwarded-*", "x-forwarder-for", "x-from-ip", "x-front-end-https"]),
         b'g' => (&["x-gateway-assertion"], &["x-goog-authenticated-user-*", "x-goog-iap-*"]),
-        b'h' => (&["x-http-method", "x-http-method-*"], &["x-host", "x-http-host-override"]),
-        b'm' => (&["x-method-override"], &["x-ms-client-*", "x-ms-token-*"]),
+        b'h' => (&["x-http-*"], &["x-host"]),
+        b'i' => (&[], &["x-iisnode-*", "x-ip", "x-istio-attributes"]),
+        b'j' => (&[], &["x-jwt-assertion"]),
+        b'm' => (&["x-method", "x-method-override"], &["x-ms-client-*", "x-ms-token-*"]),
         b'n' => (&[], &["x-nf-client-connection-ip"]),
         b'o' => (
-            &["x-original-method", "x-original-path", "x-original-uri", "x-original-url"],
-            &["x-original-*", "x-originating-ip"],
+            &["x-original-method", "x-original-path", "x-original-uri", "x-original-url", "x-override-*"],
+            &["x-original-*", "x-originally-*", "x-originating", "x-originating-*"],
         ),
         b'p' => (&[], &["x-pomerium-*", "x-proxy-*", "x-proxyuser-ip"]),
         b'r' => (&["x-request-id", "x-rewrite-*"], &["x-real-*", "x-remote-*"]),
         b's' => (&["x-scope"], &["x-scheme", "x-sendfile-type", "x-ssl", "x-ssl-*", "x-sucuri-clientip"]),
-        b't' => (&["x-token-id", "x-token-issuer"], &["x-tls-client-*", "x-true-client-ip"]),
+        b't' => (&["x-token-id", "x-token-issuer"], &["x-tls-client-*", "x-true-*"]),
         b'u' => (&[], &["x-url-scheme", "x-userinfo"]),
         b'v' => (&[], &["x-vercel-*", "x-vouch-*"]),
-        b'w' => (&[], &["x-webauth-*"]),
+        b'w' => (&[], &["x-waws-*", "x-webauth-*"]),
         _ => (&[], &[]),
     }
 }
 
-const X_A: [&str; 17] = [
+const X_A: [&str; 21] = [
     "x-accel-mapping",
     "x-akamai-*",
     "x-amzn-lambda-context",
     "x-amzn-mtls-*",
     "x-amzn-oidc-*",
     "x-amzn-request-context",
+    "x-amzn-tls-*",
     "x-anonymous-consumer",
     "x-apigateway-*",
     "x-appengine-*",
     "x-arr-*",
+    "x-auth-audience",
+    "x-auth-email",
     "x-auth-groups",
     "x-auth-request-*",
     "x-auth-roles",
+    "x-auth-subject",
     "x-auth-user*",
     "x-authenticated-*",
     "x-authentik-*",
     "x-azure-*",
 ];
-const X_C: [&str; 8] = [
+const X_C: [&str; 11] = [
     "x-client-cert*",
     "x-client-dn",
     "x-client-ip",
+    "x-client-s-dn",
+    "x-client-subject-*",
+    "x-client-tls-*",
     "x-client-verify",
     "x-cluster-client-ip",
     "x-consumer-*",
@@ -201,184 +224,4 @@ fn matches_any(name: &str, patterns: &[&str]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nobody_else_says_what_is_ours() {
-        for name in [
-            "x-customer-id",
-            "x-client-id",
-            "x-scope",
-            "x-application-id",
-            "x-token-id",
-            "x-token-issuer",
-            "x-request-id",
-            "x-gateway-assertion",
-            "x-client-cert-subject",
-            "x-forwarded-for",
-            "x-forwarded-proto",
-            "x-forwarded-host",
-            "x-forwarded-port",
-            "x-forwarded-prefix",
-            "forwarded",
-        ] {
-            assert_eq!(field_owner(name), FieldOwner::Gateway, "{name}");
-        }
-    }
-
-    #[test]
-    fn no_field_is_an_order_to_read_another_path_or_method() {
-        for name in [
-            "x-original-url",
-            "x-original-uri",
-            "x-rewrite-url",
-            "x-rewrite-uri",
-            "x-envoy-original-path",
-            "x-forwarded-uri",
-            "x-forwarded-method",
-            "x-http-method",
-            "x-http-method-override",
-            "x-method-override",
-            "proxy",
-            "proxy-authorization",
-        ] {
-            assert_eq!(field_owner(name), FieldOwner::Gateway, "{name}");
-        }
-    }
-
-    #[test]
-    fn only_a_trusted_proxy_says_who_sent_a_request_and_from_where() {
-        for name in [
-            "x-real-ip",
-            "x-original-host",
-            "x-original-forwarded-for",
-            "x-forwarded",
-            "x-forwarded-user",
-            "x-forwarded-email",
-            "x-forwarded-groups",
-            "x-forwarded-client-cert",
-            "x-forwarded-ssl",
-            "x-forwarded-anything",
-            "forwarded-for",
-            "x-envoy-external-address",
-            "true-client-ip",
-            "client-ip",
-            "cf-connecting-ip",
-            "fastly-client-ip",
-            "x-cluster-client-ip",
-            "x-client-ip",
-            "remote-user",
-            "x-remote-user",
-            "x-auth-request-email",
-            "x-auth-username",
-            "x-azure-clientip",
-            "x-arr-clientcert",
-            "x-ms-client-principal",
-            "x-ms-client-principal-id",
-            "x-goog-iap-jwt-assertion",
-            "x-goog-authenticated-user-email",
-            "x-amzn-oidc-data",
-            "x-ssl-client-verify",
-            "ssl-client-cert",
-            "client-cert",
-            "x-webauth-user",
-            "wl-proxy-client-ip",
-            "x-sendfile-type",
-        ] {
-            assert_eq!(field_owner(name), FieldOwner::TrustedProxy, "{name}");
-        }
-    }
-
-    #[test]
-    fn what_a_server_may_take_for_such_a_name_is_nobodys() {
-        for name in [
-            "x_customer_id",
-            "x-customer_id",
-            "x.customer.id",
-            "x~customer|id",
-            "x--customer-id",
-            "x-customer-id_",
-            "x-customer-id-",
-            "_x-customer-id",
-            "-x-scope",
-            "x_token_issuer",
-            "x_forwarded_for",
-            "x_real_ip",
-            "remote_user",
-            "ssl_client_s_dn",
-            "proxy_",
-            "authorization_",
-            "_authorization",
-            "authorization-",
-            "-authorization-",
-            "authorization.",
-            "host_",
-            "_host",
-            "content_type",
-            "content-type_",
-            "content.encoding",
-            "content_length",
-            "transfer_encoding",
-            "connection_",
-            "cookie_",
-            "cookie.",
-            "sec_websocket_protocol",
-            "sec_fetch_site",
-            "access_control_request_method",
-            "origin_",
-            "if_match",
-            "_",
-            "-",
-            "~",
-        ] {
-            assert_eq!(field_owner(name), FieldOwner::Gateway, "{name}");
-        }
-    }
-
-    #[test]
-    fn other_names_are_anybodys() {
-        for name in [
-            "accept",
-            "accept-language",
-            "authorization",
-            "content-type",
-            "content-length",
-            "cookie",
-            "host",
-            "origin",
-            "user-agent",
-            "sec-websocket-key",
-            "traceparent",
-            "x",
-            "x-a",
-            "x-api-key",
-            "x-auth-token",
-            "x-access-token",
-            "x-amzn-trace-id",
-            "x-authorization",
-            "x-customer",
-            "x-customer-ids",
-            "x-customers-id",
-            "x-requested-with",
-            "x-scopes",
-            "x_custom",
-            "my.header",
-            "idempotency-key",
-            "prefer",
-            "priority",
-        ] {
-            assert_eq!(field_owner(name), FieldOwner::Anyone, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_connection_does_not_take_away_what_was_judged() {
-        for name in ["authorization", "Content-Type", "content_encoding", "Cookie", "host", "Origin", "if-match"] {
-            assert!(is_end_to_end(name), "{name}");
-        }
-        for name in ["close", "keep-alive", "Upgrade", "TE", "HTTP2-Settings", "x-hop", ""] {
-            assert!(!is_end_to_end(name), "{name}");
-        }
-    }
-}
+mod tests;

@@ -50,8 +50,13 @@ pub(super) fn check_request(request: &RequestHeader, rules: &Stream) -> std::res
     if rules.upgrade == Upgrade::WebSocket && asks_for_websocket(headers) {
         check_handshake(&request.method, request.version, headers).map_err(Failure::Handshake)?;
     }
-    let options =
-        headers.get_all(header::CONNECTION).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    // What nearly every request says names no field.
+    let tells = |line: &&HeaderValue| {
+        let line = line.as_bytes();
+        !line.eq_ignore_ascii_case(b"keep-alive") && !line.eq_ignore_ascii_case(b"close")
+    };
+    let lines = headers.get_all(header::CONNECTION).iter().filter(tells);
+    let options = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     let mut names = options.filter_map(|option| std::str::from_utf8(option.trim_ascii()).ok());
     if names.any(is_end_to_end) { Err(Failure::Refused(Reason::InvalidRequest)) } else { Ok(()) }
 }

@@ -18,7 +18,7 @@ pub(super) fn check(written: Written<Vec<At<String>>>, problems: &mut Problems) 
         match value.parse::<Network>() {
             Ok(network) => trusted.networks.push(network),
             Err(error @ (NetworkError::HostBits | NetworkError::Nobody)) => {
-                problems.push(place, format!("{shown} {error}"))
+                problems.push(place, format!("{shown} {error}"));
             }
             Err(NetworkError::Form) => {
                 problems.push(place, format!("{shown} is not a network such as `10.0.0.0/8`, an address, or `unix`"));
