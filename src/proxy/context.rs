@@ -177,8 +177,8 @@ impl RequestId {
     pub(super) fn fresh() -> Self {
         let mut digits = [0; 32];
         for (place, byte) in random_name().into_iter().enumerate() {
-            digits[2 * place] = HEX_DIGITS[usize::from(byte >> 4)];
-            digits[2 * place + 1] = HEX_DIGITS[usize::from(byte & 15)];
+            digits[2 * place] = hexadecimal(byte >> 4);
+            digits[2 * place + 1] = hexadecimal(byte & 15);
         }
         Self::Own(digits)
     }
@@ -198,7 +198,10 @@ impl RequestId {
     }
 }
 
-const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// The digit of a number below 16. Without a table, so that the compiler makes all of a name at once.
+const fn hexadecimal(number: u8) -> u8 {
+    number + if number < 10 { b'0' } else { b'a' - 10 }
+}
 
 /// Counts one request or connection as being there, until it is dropped: also on a panic.
 pub(super) struct Counted {
