@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{CUSTOMER, Gateway, Request};
+use crate::harness::{APP, CUSTOMER, Gateway, Request, session_form};
 
 #[test]
 fn userinfo_names_the_owner_of_any_valid_token() {
@@ -182,6 +182,60 @@ fn the_protected_resource_describes_itself() {
     assert!(json["resource"].is_string(), "{json}");
     assert_eq!(json["authorization_servers"], serde_json::json!([gateway.url()]));
     assert_eq!(json["bearer_methods_supported"], serde_json::json!(["header"]));
+}
+
+/// Sends the request that stands for a promise of a metadata document, and expects its status.
+fn kept(gateway: &Gateway, promise: &str, request: Request, status: u16) {
+    let reply = gateway.send(&request);
+    assert_eq!(reply.status, status, "{promise}: {}", reply.summary());
+}
+
+#[test]
+fn everything_that_the_metadata_promises_is_kept() {
+    let gateway = Gateway::start(|config| {
+        config.issuer("client_secret_post: true");
+    });
+    let document = gateway.send(&Request::get("/.well-known/oauth-authorization-server")).json();
+    let place = |member: &str| document[member].as_str().unwrap().strip_prefix(&gateway.url()).unwrap().to_owned();
+    let list = |member: &str| {
+        document[member].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (owner, token) = (gateway.owner().clone(), gateway.token("application"));
+    let grants = list("grant_types_supported").into_iter().map(|grant| format!("grant_type={grant}"));
+    let forms = [
+        ("token", grants.collect::<Vec<_>>()),
+        ("revocation", vec!["token=x".to_owned()]),
+        ("introspection", vec!["token=x".to_owned()]),
+    ];
+    for (endpoint, forms) in &forms {
+        for method in list(&format!("{endpoint}_endpoint_auth_methods_supported")) {
+            for form in forms {
+                let request = Request::post(&place(&format!("{endpoint}_endpoint")));
+                let request = match method.as_str() {
+                    "client_secret_basic" => request.header("Authorization", &owner.basic()).form(form),
+                    "client_secret_post" => {
+                        request.form(&format!("{form}&client_id={}&client_secret={}", owner.id, owner.secret))
+                    }
+                    other => panic!("nobody knows {other}"),
+                };
+                kept(&gateway, &format!("{endpoint} by {method}: {form}"), request, 200);
+            }
+        }
+    }
+    for scope in list("scopes_supported") {
+        let form =
+            format!("grant_type=client_credentials&{}", session_form(APP).replace("application.session", &scope));
+        kept(&gateway, &scope, Request::token(&owner.basic(), &form), 200);
+    }
+    // OpenID Connect Core section 5.3: both methods.
+    for method in ["GET", "POST"] {
+        kept(&gateway, method, Request::new(method, &place("userinfo_endpoint")).bearer(&token), 200);
+    }
+    kept(&gateway, "jwks_uri", Request::get(&place("jwks_uri")), 200);
+    let resource = gateway.send(&Request::get("/.well-known/oauth-protected-resource")).json();
+    assert_eq!(resource["scopes_supported"], document["scopes_supported"]);
+    assert_eq!(resource["bearer_methods_supported"], serde_json::json!(["header"]));
+    kept(&gateway, "header", Request::get("/v1/applications").bearer(&token), 200);
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub use browser::{PageServer, chromium_is_here};
 pub use command::{Client, Output, command, run};
 pub use config::Config;
 pub use forge::{Forge, b64, b64_standard};
-pub use gateway::{Gateway, HOSTS_FILE, may_have_hosts};
+pub use gateway::{Gateway, HOSTS_FILE, may_have_hosts, session_form};
 pub use http::{Broken, Connection, Framing, find};
 pub use issuer::{Issuer, claims_of, key, key_set};
 pub use keys::stolen_key;
