@@ -11,6 +11,7 @@
 //! | [`likeness`] | 4: other spellings of a path that is a stricter route's |
 //! | [`routers`] | 4: the same, asked of routers that other people wrote |
 //! | [`binding`] | 4: where the application ID stands, and that it is the token's |
+//! | [`parsers`] | 4: the same, of whatever the parsers of real servers make of generated requests |
 //! | [`headers`] | 5: what the upstream sees |
 //! | [`header_names`] | 5: that no server reads a name that a client may not say |
 //! | [`forwarded`] | 5: what trusted proxies tell of a request |
@@ -117,6 +118,7 @@ mod nodes_alone;
 mod opaque;
 mod outbound;
 mod overload;
+mod parsers;
 mod proxying;
 mod rates;
 mod real_issuers;
