@@ -1,3 +1,4 @@
+mod application;
 mod routes;
 mod sections;
 mod spellings;
