@@ -62,6 +62,23 @@ fn the_query_decides_for_a_session_token() {
         (format!("?applicationId={APP}&applicationId%5B%5D={OTHER}"), 400, "application_ambiguous"),
         (format!("?a=b;applicationId={OTHER}&applicationId={APP}"), 400, "application_ambiguous"),
         (format!("?applicationId={APP}&%61pplicationId={OTHER}"), 400, "application_ambiguous"),
+        // What Rack, qs, PHP and their like read out of other names.
+        (format!("?applicationId={APP}&[applicationId]={OTHER}"), 400, "application_ambiguous"),
+        (format!("?applicationId={APP}&%5BapplicationId%5D={OTHER}"), 400, "application_ambiguous"),
+        (format!("?applicationId={APP}&]applicationId={OTHER}"), 400, "application_ambiguous"),
+        (format!("?applicationId={APP}&.applicationId={OTHER}"), 400, "application_ambiguous"),
+        (format!("?applicationId={APP}&a[applicationId]={OTHER}"), 400, "application_ambiguous"),
+        (format!("?applicationId={APP}&__proto__[applicationId]={OTHER}"), 400, "application_ambiguous"),
+        (format!("?applicationId={APP}&applicationId%00x={OTHER}"), 400, "application_ambiguous"),
+        (format!("?applicationId={APP}&%20applicationId={OTHER}"), 400, "application_ambiguous"),
+        (format!("?applicationId={APP}&?applicationId={OTHER}"), 400, "application_ambiguous"),
+        (format!("?applicationId={APP}&applicationId:list={OTHER}"), 400, "application_ambiguous"),
+        (format!("?applicationId={APP}&%2561pplicationId={OTHER}"), 400, "application_ambiguous"),
+        (format!("?applicationId={APP}&%C1%A1pplicationId={OTHER}"), 400, "application_ambiguous"),
+        (format!("?applicationId={APP}&%EF%BD%81pplicationId={OTHER}"), 400, "application_ambiguous"),
+        (format!("?applicationId={APP}&appl%C4%B1cationId={OTHER}"), 400, "application_ambiguous"),
+        (format!("?{}applicationId={APP}", "x&".repeat(1000)), 400, "application_ambiguous"),
+        (format!("?applicationId={APP}&applicationIds={OTHER}&application_id={OTHER}&x=[applicationId]&&"), 200, ""),
     ];
     each_row(
         &cases,
@@ -94,6 +111,99 @@ fn a_header_decides_for_a_session_token() {
 }
 
 #[test]
+fn a_header_that_decides_stands_alone_and_arrives() {
+    let gateway = Gateway::start(|_| {});
+    let session = gateway.session();
+    let ours = || Request::get("/v1/current").bearer(&session).header("X-Chosen-Application", APP);
+    let lines = [
+        format!("X_Chosen_Application: {OTHER}"),
+        format!("X_Chosen_Application: {APP}"),
+        format!("X.Chosen.Application: {OTHER}"),
+        format!("x-chosen_application: {OTHER}"),
+        format!("X-Chosen-Application-: {OTHER}"),
+        format!("_X-Chosen-Application: {OTHER}"),
+        format!("X--Chosen-Application: {OTHER}"),
+        format!("X-Chosen-Application: {OTHER}"),
+        "X_Chosen_Application:".to_owned(),
+        "Connection: X-Chosen-Application".to_owned(),
+        "Connection: close, x-chosen-application".to_owned(),
+        "Connection: keep-alive,\"X-Chosen-Application\"".to_owned(),
+        "Connection: x_chosen_application".to_owned(),
+        "Connection: close\r\nConnection: X-Chosen-Application".to_owned(),
+        "Proxy-Connection: X-Chosen-Application".to_owned(),
+    ];
+    each_row(
+        &lines,
+        |line| line.clone(),
+        |line| {
+            gateway.send(&ours().line(line)).assert_problem(400, "application_ambiguous");
+            gateway.upstream().assert_untouched();
+        },
+    );
+    let list = format!("{APP}, {OTHER}");
+    let list = Request::get("/v1/current").bearer(&session).header("X-Chosen-Application", &list);
+    gateway.send(&list).assert_problem(400, "application_ambiguous");
+    let empty = Request::get("/v1/current").bearer(&session).header("X-Chosen-Application", "");
+    gateway.send(&empty).assert_refused(403, "application_mismatch");
+    gateway.upstream().assert_untouched();
+    gateway.send(&ours().header("X-Chosen", OTHER).header("Connection", "close, X-Chosen")).assert_status(200);
+    assert_eq!(gateway.upstream().request().header("x-chosen-application"), Some(APP));
+}
+
+#[test]
+fn fields_that_say_how_a_judged_body_is_read_stand_alone_and_arrive() {
+    let gateway = Gateway::start(|_| {});
+    let lines = [
+        "Content_Type: application/x-www-form-urlencoded",
+        "Content.Type: application/json",
+        "Content-Type-: text/plain",
+        "Content_Encoding: gzip",
+        "Content-Encoding_: identity",
+        "Connection: Content-Type",
+        "Connection: close, content_type",
+        "Connection: Content-Encoding",
+        "Connection: content-length",
+    ];
+    each_row(
+        &lines,
+        |line| (*line).to_owned(),
+        |line| {
+            gateway.send(&get(&gateway, body(APP)).line(line)).assert_problem(400, "application_ambiguous");
+            gateway.upstream().assert_untouched();
+        },
+    );
+    // What no decision hangs on passes.
+    let token = gateway.token("application");
+    let free = Request::post("/v1/applications.get").bearer(&token).json(body(OTHER)).line(lines[0]);
+    gateway.send(&free).assert_status(200);
+}
+
+#[test]
+fn a_form_beside_the_query_names_no_other_application() {
+    let gateway = Gateway::start(|config| {
+        config.route("{match: POST /v1/search, scope: application.session, application_id: {query: applicationId}}");
+    });
+    let session = gateway.session();
+    let post = || Request::post(&format!("/v1/search?applicationId={APP}")).bearer(&session);
+    let (ours, other) = (format!("applicationId={APP}"), format!("a=b&applicationId={OTHER}"));
+    gateway.send(&post().form(&ours)).assert_status(200);
+    assert_eq!(gateway.upstream().request().body, ours.as_bytes());
+    gateway.upstream().forget();
+    gateway.send(&post().form(&other)).assert_refused(403, "application_mismatch");
+    // Rack reads a form where nothing is said of the body.
+    gateway.send(&post().body(&other)).assert_refused(403, "application_mismatch");
+    gateway.send(&post().form(&format!("[applicationId]={OTHER}"))).assert_problem(400, "application_ambiguous");
+    let hidden =
+        post().header("Content-Type", "text/plain").header("Content_Type", "application/x-www-form-urlencoded");
+    gateway.send(&hidden.body(&other)).assert_refused(403, "application_mismatch");
+    gateway
+        .send(&post().header("Content-Type", "text/plain; charset=ibm037").body("x"))
+        .assert_problem(400, "application_ambiguous");
+    gateway.upstream().assert_untouched();
+    gateway.send(&post().header("Content-Type", "application/octet-stream").body(&other)).assert_status(200);
+}
+
+#[test]
 fn a_json_body_decides_for_a_session_token() {
     let gateway = Gateway::start(|_| {});
     let id = |text: &str| text.replace("APP", APP).replace("OTHER", OTHER);
@@ -101,6 +211,17 @@ fn a_json_body_decides_for_a_session_token() {
         ("ours", r#"{"applicationId":"APP"}"#, 200, ""),
         ("ours among others", r#" { "a" : [1,{"applicationId":"OTHER"}], "applicationId" : "APP" } "#, 200, ""),
         ("an escaped name", r#"{"\u0061pplicationId":"APP"}"#, 200, ""),
+        ("half a surrogate pair elsewhere", r#"{"x":"\ud800","applicationId":"APP"}"#, 200, ""),
+        ("half a pair in another name", r#"{"\udc00":1,"applicationId":"APP"}"#, 200, ""),
+        ("a number out of range elsewhere", r#"{"x":[1e999,-0],"applicationId":"APP"}"#, 200, ""),
+        ("other names twice", r#"{"x":1,"x":2,"applicationId":"APP"}"#, 200, ""),
+        ("half a pair in the member", r#"{"applicationId":"APP\ud800"}"#, 400, "application_ambiguous"),
+        (
+            "half a pair in its name",
+            r#"{"applicationId\ud800":"OTHER","applicationId":"APP"}"#,
+            400,
+            "application_ambiguous",
+        ),
         ("the other", r#"{"applicationId":"OTHER"}"#, 403, "application_mismatch"),
         ("empty", r#"{"applicationId":""}"#, 403, "application_mismatch"),
         ("a leading space", r#"{"applicationId":" APP"}"#, 403, "application_mismatch"),

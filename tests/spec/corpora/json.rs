@@ -1,4 +1,5 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::Value;
 
 use super::{fill, judge, latin1, rows, text};
 use crate::harness::{Gateway, Request};
@@ -6,12 +7,27 @@ use crate::harness::{Gateway, Request};
 #[test]
 fn every_row_of_json_holds() {
     let Some(rows) = rows("json/bodies.jsonl") else { return };
-    let gateway = Gateway::start(|_| {});
+    let gateway = Gateway::start(|config| {
+        config.route(&bound("POST /v1/things.get"));
+        config.route(&bound("POST /v1/things.*"));
+    });
     let session = gateway.session();
-    judge(&rows, |row| {
+    // An exact route, another beside a pattern, and what only the pattern matches.
+    for path in ["/v1/applications.get", "/v1/things.get", "/v1/things.rename"] {
+        judge_rows(&gateway, &session, path, &rows);
+    }
+}
+
+/// A route for session tokens that name their application in the body.
+fn bound(pattern: &str) -> String {
+    format!("{{match: {pattern}, scope: application.session, application_id: {{body: /applicationId}}}}")
+}
+
+fn judge_rows(gateway: &Gateway, session: &str, path: &str, rows: &[Value]) {
+    judge(rows, |row| {
         gateway.upstream().forget();
         let body = bytes(&fill(text(row, "body"), &[]), text(row, "encoding"));
-        let mut request = Request::post("/v1/applications.get").bearer(&session);
+        let mut request = Request::post(path).bearer(session);
         if !text(row, "content_type").is_empty() {
             request = request.line(latin1(&format!("Content-Type: {}", text(row, "content_type"))));
         }
@@ -28,7 +44,7 @@ fn every_row_of_json_holds() {
         };
         let expect = text(row, "expect");
         let holds = expect.split('|').any(|wanted| wanted == seen || (wanted == "deny" && seen == "413"));
-        if holds { Ok(()) } else { Err(format!("saw {}", reply.summary())) }
+        if holds { Ok(()) } else { Err(format!("on {path} saw {}", reply.summary())) }
     });
 }
 

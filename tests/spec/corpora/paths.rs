@@ -38,6 +38,31 @@ fn every_row_of_paths_holds_below_a_wildcard() {
     run(&BELOW, "v1/", "v1/pub/x", &OTHERS);
 }
 
+/// What is judged on an exact route is judged alike where only a pattern matches.
+#[test]
+fn every_row_with_a_query_holds_where_a_pattern_matches() {
+    let Some(rows) = rows("paths/targets.jsonl") else { return };
+    let gateway = Gateway::start(|config| config.routes = [QUERY, BEHIND].map(ToOwned::to_owned).to_vec());
+    let session = gateway.session();
+    let queries: Vec<_> = rows.into_iter().filter(|row| text(row, "target").starts_with("/x?")).collect();
+    assert!(queries.len() > 5, "{} rows with a query", queries.len());
+    for path in ["/x", "/x/y", "/x/y/z"] {
+        judge(&queries, |row| {
+            let target = text(row, "target").replacen("/x", path, 1);
+            let reply = gateway.send(&Request::get(&fill(&target, &[])).bearer(&session));
+            let untouched = gateway.upstream().raw().is_empty();
+            gateway.upstream().forget();
+            let refused = untouched && matches!(reply.status, 400 | 403);
+            if refused { Ok(()) } else { Err(format!("on {path} saw {}", reply.summary())) }
+        });
+        let ours = fill("{{PATH}}?applicationId={{APP}}", &[("PATH", path)]);
+        gateway.send(&Request::get(&ours).bearer(&session)).assert_status(200);
+        gateway.upstream().forget();
+    }
+}
+
+const BEHIND: &str = "{match: \"GET /x/**\", scope: application.session, application_id: {query: applicationId}}";
+
 fn run(routes: &[&str], prefix: &str, open: &str, opened: &[&str]) {
     let Some(rows) = rows("paths/targets.jsonl") else { return };
     let gateway = Gateway::start(|config| config.routes = routes.iter().map(ToString::to_string).collect());
