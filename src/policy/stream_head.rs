@@ -21,15 +21,36 @@ pub fn check_stream_head(parts: &mut Parts, limits: HeadLimits) -> Result<(), Vi
     if !origin_form {
         return Err(Violation::Target);
     }
-    let size =
-        parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + LINE_OVERHEAD).sum::<usize>();
-    if parts.headers.len() > limits.lines || size + target.len() > limits.bytes {
-        return Err(Violation::TooLarge);
-    }
+    check_size(parts, target.len(), limits)?;
     check_fields(&parts.headers)?;
     state_host(parts)?;
     join_cookies(&mut parts.headers);
     Ok(())
+}
+
+/// Holds a head to the limits that it would meet in HTTP/1.1, where the authority is a line, and all cookies are one.
+fn check_size(parts: &Parts, target: usize, limits: HeadLimits) -> Result<(), Violation> {
+    let first_line = parts.method.as_str().len() + target + REQUEST_LINE_OVERHEAD;
+    let (mut lines, mut bytes) = (0, first_line + FINAL_LINE);
+    let mut add = |name: usize, value: usize| {
+        lines += 1;
+        bytes += name + value + LINE_OVERHEAD;
+    };
+    if let Some(authority) = parts.uri.authority().filter(|_| !parts.headers.contains_key(header::HOST)) {
+        add(header::HOST.as_str().len(), authority.as_str().len());
+    }
+    let mut crumbs = None;
+    for (name, value) in &parts.headers {
+        if name == header::COOKIE {
+            crumbs = Some(crumbs.map_or(0, |length: usize| length + CRUMB_SEPARATOR.len()) + value.len());
+        } else {
+            add(name.as_str().len(), value.len());
+        }
+    }
+    if let Some(cookie) = crumbs {
+        add(header::COOKIE.as_str().len(), cookie);
+    }
+    if lines > limits.lines || bytes > limits.bytes { Err(Violation::TooLarge) } else { Ok(()) }
 }
 
 fn check_method(method: &Method) -> Result<(), Violation> {
@@ -100,12 +121,18 @@ fn join_cookies(headers: &mut HeaderMap) {
         return;
     }
     let whole: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(http::HeaderValue::as_bytes).collect();
-    let whole = http::HeaderValue::from_bytes(&whole.join(&b"; "[..])).expect("joined of values");
+    let whole = http::HeaderValue::from_bytes(&whole.join(CRUMB_SEPARATOR)).expect("joined of values");
     headers.insert(header::COOKIE, whole);
 }
 
 /// A field's line in HTTP/1.1 beside name and value: colon, space, CR, LF.
 const LINE_OVERHEAD: usize = 4;
+/// The first line beside method and target: two spaces, the version, CR, LF.
+const REQUEST_LINE_OVERHEAD: usize = 12;
+/// CR and LF behind the last field.
+const FINAL_LINE: usize = 2;
+/// What stands between the crumbs of a cookie (RFC 9113 section 8.2.3).
+const CRUMB_SEPARATOR: &[u8] = b"; ";
 
 #[cfg(test)]
 mod tests {
@@ -164,11 +191,25 @@ mod tests {
             let fields: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "y")).collect();
             check_stream_head(&mut parts("GET", "https://a/", &fields), LIMITS)
         };
-        assert_eq!((of(20), of(21)), (Ok(()), Err(Violation::TooLarge)));
-        let empty = "/x".len() - 1 + LINE_OVERHEAD;
+        // The authority is a line as well.
+        assert_eq!((of(19), of(20)), (Ok(()), Err(Violation::TooLarge)));
+        let crumbs =
+            |count: usize| check_stream_head(&mut parts("GET", "https://a/", &vec![("cookie", "a=b"); count]), LIMITS);
+        assert_eq!((crumbs(100), crumbs(1000)), (Ok(()), Err(Violation::TooLarge)));
+    }
+
+    #[test]
+    fn a_head_is_as_long_as_it_is_in_http_1() {
+        let as_in_http_1 =
+            |value: &str| format!("GET / HTTP/1.1\r\nhost: a\r\nx: {value}\r\ncookie: a=b; c=d\r\n\r\n").len();
         let sized = |size: usize| {
-            let value = "y".repeat(size - empty - 1);
-            check_stream_head(&mut parts("GET", "https://a/", &[("x", &value)]), LIMITS)
+            let value = "y".repeat(size - as_in_http_1(""));
+            let fields = [("cookie", "a=b"), ("x", &value), ("cookie", "c=d")];
+            assert_eq!(as_in_http_1(&value), size);
+            let stated = [("host", "a"), fields[0], fields[1], fields[2]];
+            let results = [check_stream_head(&mut parts("GET", "https://a/", &fields), LIMITS)];
+            assert_eq!(results[0], check_stream_head(&mut parts("GET", "/", &stated), LIMITS));
+            results[0]
         };
         assert_eq!((sized(4096), sized(4097)), (Ok(()), Err(Violation::TooLarge)));
     }

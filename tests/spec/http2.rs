@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    APP, Answer, Authority, CUSTOMER, Connection, Gateway, await_that, each_row, free_address,
-    http2::{Answered, END_HEADERS, END_STREAM, Frames, HEADERS, Http2Client, block},
+    APP, Answer, Authority, CUSTOMER, Connection, Gateway, Request, await_that, each_row, free_address,
+    http2::{Answered, CONTINUATION, END_HEADERS, END_STREAM, Frames, HEADERS, Http2Client, block},
 };
 
 pub fn spoken() -> Gateway {
@@ -221,6 +221,43 @@ fn a_reply_that_ends_early_is_a_broken_stream() {
 }
 
 #[test]
+fn a_reply_whose_length_lies_is_broken_and_one_that_has_no_body_is_not() {
+    let gateway = spoken();
+    let client = Http2Client::open(gateway.public);
+    let reply = |head: &str| Answer::ThenClose(format!("HTTP/1.1 {head}\r\n\r\n").into_bytes());
+    let with_body = |head: &str, body: &str| Answer::ThenClose(format!("HTTP/1.1 {head}\r\n\r\n{body}").into_bytes());
+    let ask = |method: &str, answer: Answer| {
+        gateway.upstream().once(answer);
+        client.send(Http2Client::request(method, "/healthz", &[]), None)
+    };
+    for (name, answer) in [
+        ("short by one byte", with_body("200 OK\r\nContent-Length: 4", "abc")),
+        ("nothing at all", reply("200 OK\r\nContent-Length: 4")),
+    ] {
+        assert!(ask("GET", answer).is_err_and(|broken| broken.is_reset()), "{name}");
+    }
+    for (name, answer) in [
+        ("two lengths", with_body("200 OK\r\nContent-Length: 3\r\nContent-Length: 4", "abcd")),
+        ("a list of them", with_body("200 OK\r\nContent-Length: 3, 4", "abcd")),
+        ("a negative one", with_body("200 OK\r\nContent-Length: -1", "abcd")),
+    ] {
+        assert_eq!(ask("GET", answer).unwrap().status, 502, "{name}");
+    }
+    // What is sent beyond the length is no part of the reply, nor of the next one.
+    let longer = ask("GET", with_body("200 OK\r\nContent-Length: 3", "abcHTTP/1.1 200 OK")).unwrap();
+    assert_eq!((longer.status, longer.body.as_slice()), (200, &b"abc"[..]));
+    assert_eq!(ask("GET", Answer::with(201, "", b"next")).unwrap().status, 201);
+    for (method, head, status) in [
+        ("HEAD", "200 OK\r\nContent-Length: 2000", 200),
+        ("GET", "304 Not Modified\r\nContent-Length: 2000", 304),
+        ("GET", "204 No Content", 204),
+    ] {
+        let whole = ask(method, reply(head)).unwrap();
+        assert_eq!((whole.status, whole.body.len()), (status, 0), "{method} {head}");
+    }
+}
+
+#[test]
 fn streams_are_served_side_by_side() {
     let gateway = spoken();
     let client = Http2Client::open(gateway.public);
@@ -270,23 +307,49 @@ fn a_slow_head_is_not_waited_for() {
     gateway.upstream().assert_untouched();
 }
 
-#[test]
-fn header_lists_have_their_limits() {
-    let gateway = spoken_with("header_count: 20");
-    let of = |fields: &[(&str, &str)]| {
-        let fields = [&crate::harness::http2::get("/healthz")[..], fields].concat();
-        Frames::open(gateway.public).headers(END_STREAM, 1, &fields).answer(1)
-    };
-    let counted = |count: usize| of(&vec![("x", "y"); count]);
-    assert_eq!((counted(20), counted(21)), (Answered::Status(200), Answered::Status(431)));
-    let sized = |size: usize| of(&[("x", &"y".repeat(size))]);
-    assert_eq!((sized(15_000), sized(16_200)), (Answered::Status(200), Answered::Status(431)));
-    // In several frames, as it must be sent.
-    let block = block(&[&crate::harness::http2::get("/healthz")[..], &[("x", &"y".repeat(10_000))]].concat());
+/// A GET of `/healthz` with these fields, in as many frames as it takes.
+fn answer_to(gateway: &Gateway, fields: &[(&str, &str)]) -> Answered {
+    let block = block(&[&crate::harness::http2::get("/healthz")[..], fields].concat());
     let mut frames = Frames::open(gateway.public);
-    frames.send(HEADERS, END_STREAM, 1, &block[..1000]);
-    frames.send(crate::harness::http2::CONTINUATION, END_HEADERS, 1, &block[1000..]);
-    assert_eq!(frames.answer(1), Answered::Status(200));
+    let parts: Vec<&[u8]> = block.chunks(16_384).collect();
+    for (place, part) in parts.iter().enumerate() {
+        let kind = if place == 0 { HEADERS } else { CONTINUATION };
+        let first = if place == 0 { END_STREAM } else { 0 };
+        let last = if place + 1 == parts.len() { END_HEADERS } else { 0 };
+        frames.send(kind, first | last, 1, part);
+    }
+    frames.answer(1)
+}
+
+#[test]
+fn heads_have_the_same_limits_in_both_versions() {
+    for (limit, bytes) in [("1KiB", 1 << 10), ("32KiB", 32 << 10), ("64KiB", 64 << 10), ("256KiB", 256 << 10)] {
+        let gateway = Gateway::start(|config| {
+            config.plain("h2c: true").limit(&format!("headers: {limit}")).limit("header_count: 20");
+        });
+        let head = |pad: &str| Request::get("/healthz").host("gateway.example").header("x", pad).head("").len();
+        let pad = |size: usize| "y".repeat(size - head(""));
+        for (size, status) in [(bytes, 200), (bytes + 1, 431), (2 * bytes, 431)] {
+            let pad = pad(size);
+            // What is far over the limit ends the connection.
+            let answer = answer_to(&gateway, &[("x", &pad)]);
+            let ended = size > bytes + 1 && answer == Answered::GoAway(11);
+            assert!(ended || answer == Answered::Status(status), "{limit}: {size} on a stream: {answer:?}");
+            let request = Request::get("/healthz").host("gateway.example").header("x", &pad);
+            let reply = gateway.connect().try_exchange(&request);
+            // Far over the limit the reply may be lost where the rest is not read.
+            let told = reply.map_or(431, |reply| reply.status);
+            assert_eq!(told, status, "{limit}: {size} in HTTP/1.1");
+        }
+    }
+    // `Host` is a line, all crumbs of a cookie are one.
+    let gateway = spoken_with("header_count: 20");
+    let counted = |count: usize| answer_to(&gateway, &vec![("x", "y"); count]);
+    assert_eq!((counted(19), counted(20)), (Answered::Status(200), Answered::Status(431)));
+    assert_eq!(answer_to(&gateway, &[("cookie", "a=b"); 40]), Answered::Status(200));
+    let client = Http2Client::open(gateway.public);
+    let refused = client.get("/healthz", &[("x", "y"); 20]);
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (431, Some("invalid_request")));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use super::http2::{spoken, spoken_with};
 use crate::harness::{
     APP, CUSTOMER, Gateway, H2Server, Request, await_that, find, free_address,
-    http2::{Answered, END_STREAM, Frames, HEADERS, Http2Client, Sent},
+    http2::{Answered, DATA, END_STREAM, Frames, HEADERS, Http2Client, PING, Sent},
 };
 
 #[test]
@@ -56,23 +56,105 @@ fn a_body_arrives_whole_and_ends_once() {
     assert_eq!(gateway.upstream().request().body.len(), 4_000_000);
 }
 
+/// What follows a head.
+enum Then {
+    Data(&'static [u8]),
+    LastData(&'static [u8]),
+    Trailers,
+    /// The gateway has seen all that was sent before.
+    Pause,
+}
+use Then::{Data, LastData, Pause, Trailers};
+
+/// POST with these lengths told and this sent; how it is answered.
+fn upload(gateway: &Gateway, path: &str, token: &str, lengths: &[&str], then: &[Then]) -> Answered {
+    let bearer = format!("Bearer {token}");
+    let mut fields = vec![
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "a"),
+        (":path", path),
+        ("authorization", &bearer),
+        ("content-type", "application/json"),
+    ];
+    fields.extend(lengths.iter().map(|length| ("content-length", *length)));
+    let mut frames = Frames::open(gateway.public);
+    frames.headers(if then.is_empty() { END_STREAM } else { 0 }, 1, &fields);
+    for step in then {
+        match step {
+            Data(bytes) => {
+                frames.send(DATA, 0, 1, bytes);
+            }
+            LastData(bytes) => {
+                frames.send(DATA, END_STREAM, 1, bytes);
+            }
+            Trailers => {
+                frames.headers(END_STREAM, 1, &[("content-length", "9"), ("x-end", "1")]);
+            }
+            Pause => {
+                frames.send(PING, 0, 0, &[0; 8]);
+                // An answer now would be one to half a request.
+                let answered = std::iter::from_fn(|| frames.next())
+                    .find(|frame| frame.stream == 1 || (frame.kind == PING && frame.flags & 1 == 1));
+                assert_eq!(answered.map(|frame| frame.kind), Some(PING), "answered before its end");
+            }
+        }
+    }
+    frames.answer(1)
+}
+
 #[test]
 fn a_length_that_is_not_kept_is_a_broken_stream() {
     let gateway = spoken();
-    let bearer = format!("Bearer {}", gateway.token("application"));
-    for (length, body) in [("3", "abcd"), ("5", "abcd")] {
-        let mut frames = Frames::open(gateway.public);
-        let fields = [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":authority", "a"),
-            (":path", "/v1/any/x"),
-            ("authorization", &bearer),
-            ("content-length", length),
-        ];
-        frames.headers(0, 1, &fields).send(0, END_STREAM, 1, body.as_bytes());
-        assert_eq!(frames.answer(1), Answered::Reset(1), "{length}");
-        assert!(gateway.upstream().requests().iter().all(|request| !request.complete));
+    let (token, session) = (gateway.token("application"), gateway.session());
+    let places = [("/v1/any/x", &token), ("/v1/applications.get", &session), ("/v1/oauth2/token", &token)];
+    let cases: Vec<(&str, &[&str], Vec<Then>)> = vec![
+        ("nothing told, a byte sent", &["0"], vec![LastData(b"x")]),
+        ("nothing told, a byte sent, the end alone", &["0"], vec![Data(b"x"), LastData(b"")]),
+        ("nothing told, a byte sent later", &["0"], vec![Pause, LastData(b"x")]),
+        ("nothing told, an empty part, a byte", &["0"], vec![Data(b""), Pause, Data(b"x")]),
+        ("one byte more in one part", &["3"], vec![LastData(b"{}xx")]),
+        ("one byte more in a part of its own", &["3"], vec![Data(b"{} "), LastData(b"x")]),
+        ("one byte more, later", &["3"], vec![Data(b"{} "), Pause, LastData(b"x")]),
+        ("one byte more, and no end", &["3"], vec![Data(b"{} "), Pause, Data(b"x")]),
+        ("one byte less", &["5"], vec![LastData(b"{}xx")]),
+        ("one byte less, the end alone", &["5"], vec![Data(b"{}xx"), Pause, LastData(b"")]),
+        ("one byte less, then trailers", &["5"], vec![Data(b"{}xx"), Pause, Trailers]),
+        ("something told, nothing sent", &["5"], vec![]),
+        ("something told, an empty end", &["5"], vec![LastData(b"")]),
+        ("two lengths", &["2", "3"], vec![LastData(b"{}")]),
+    ];
+    for (path, token) in places {
+        for (name, lengths, then) in &cases {
+            let answer = upload(&gateway, path, token, lengths, then);
+            assert_eq!(answer, Answered::Reset(1), "{path}: {name}");
+        }
+        let twice = upload(&gateway, path, token, &["2", "2"], &[LastData(b"{}")]);
+        assert_eq!(twice, Answered::Status(400), "{path}: the same length twice");
+    }
+    let whole = gateway.upstream().requests().into_iter().filter(|request| request.complete).count();
+    assert_eq!(whole, 0, "{:#?}", gateway.upstream().requests());
+}
+
+#[test]
+fn a_length_that_is_kept_passes_however_the_end_is_told() {
+    let gateway = spoken();
+    let token = gateway.token("application");
+    let cases: [(&str, &[&str], Vec<Then>, &[u8]); 7] = [
+        ("nothing told, the end alone", &["0"], vec![LastData(b"")], b""),
+        ("nothing told, the end later", &["0"], vec![Data(b""), Pause, LastData(b"")], b""),
+        ("nothing told, trailers", &["0"], vec![Pause, Trailers], b""),
+        ("in one part", &["4"], vec![LastData(b"abcd")], b"abcd"),
+        ("the end alone", &["4"], vec![Data(b"abcd"), Pause, LastData(b"")], b"abcd"),
+        ("trailers", &["4"], vec![Data(b"ab"), Data(b"cd"), Trailers], b"abcd"),
+        ("no length, trailers that tell one", &[], vec![Data(b"abcd"), Trailers], b"abcd"),
+    ];
+    for (name, lengths, then, body) in cases {
+        gateway.upstream().forget();
+        assert_eq!(upload(&gateway, "/v1/any/x", &token, lengths, &then), Answered::Status(200), "{name}");
+        let seen = gateway.upstream().request();
+        assert_eq!(seen.body, body, "{name}");
+        assert!(find(&gateway.upstream().raw(), b"x-end").is_none(), "{name}");
     }
 }
 

@@ -129,8 +129,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
     ) {
         client.used = now();
         let (mut head, body) = request.into_parts();
-        let limits = HeadLimits { bytes: self.limits.head.bytes.min(MAX_HEADER_LIST as usize), ..self.limits.head };
-        if let Err(violation) = check_stream_head(&mut head, limits) {
+        if let Err(violation) = check_stream_head(&mut head, self.limits.head) {
             client.refused += 1;
             let id = RequestId::fresh();
             refuse(respond, &head.headers, violation, &id);
@@ -140,11 +139,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
             // Not looked at: the client may send it again.
             return respond.send_reset(Code::REFUSED_STREAM);
         };
-        let session = StreamSession::new(head, body, respond, &client.digest);
-        let (app, shutdown) = (Arc::clone(&self.inner), shutdown.clone());
+        let mut session = StreamSession::new(head, body, respond, &client.digest);
+        let (app, shutdown, patience) = (Arc::clone(&self.inner), shutdown.clone(), self.limits.head_timeout);
         tokio::spawn(async move {
             let _share = share;
-            app.process_new_http(ServerSession::new_custom(Box::new(session)), &shutdown).await;
+            if session.is_what_it_tells(patience).await {
+                app.process_new_http(ServerSession::new_custom(Box::new(session)), &shutdown).await;
+            }
         });
     }
 }
@@ -241,8 +242,10 @@ impl Drop for Share {
 /// What is told to a client about its connection.
 fn terms(limits: HeadLimits) -> Builder {
     let mut terms = Builder::new();
+    // What the limits let pass is never longer than this; between the two, the refusal can say why.
+    let list = limits.bytes + limits.lines * FIELD_OVERHEAD + PSEUDO_FIELDS;
     terms
-        .max_header_list_size(MAX_HEADER_LIST.min(u32::try_from(limits.bytes).unwrap_or(MAX_HEADER_LIST)))
+        .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))
         .max_concurrent_streams(MAX_STREAMS)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -263,8 +266,10 @@ fn refuse(mut respond: SendResponse<Bytes>, request: &HeaderMap, violation: Viol
     }
 }
 
-/// The longest header list, in bytes as RFC 9113 section 6.5.2 counts them.
-const MAX_HEADER_LIST: u32 = 16 * 1024;
+/// What a field counts beside its name and value (RFC 9113 section 6.5.2), and what the pseudo-header fields count beside
+/// what HTTP/1.1 has of them; in bytes.
+const FIELD_OVERHEAD: usize = 32;
+const PSEUDO_FIELDS: usize = 256;
 const MAX_STREAMS: u32 = 100;
 /// Header fields that all streams of a connection hold together; each costs a client as little as one byte.
 const MOST_FIELDS: usize = 4096;

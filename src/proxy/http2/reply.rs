@@ -118,9 +118,13 @@ impl Reply {
     }
 
     /// Sends what follows a body, which is its end.
-    pub(super) fn send_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
+    pub(super) fn send_trailers(&mut self, mut trailers: HeaderMap) -> Result<()> {
         if self.ended {
             return Ok(());
+        }
+        // They come too late to say how long the body is (RFC 9110 section 6.5.1).
+        for name in OF_ONE_CONNECTION.iter().chain([&header::CONTENT_LENGTH, &header::TRAILER]) {
+            trailers.remove(name);
         }
         let body = self.body.as_mut().or_err(H2Error, "trailers before a head")?;
         body.send_trailers(trailers).or_err(WriteError, "while sending trailers")?;

@@ -41,6 +41,10 @@ pub(super) struct StreamSession {
     /// Whether the body's end was read.
     body_done: bool,
     body_read: usize,
+    /// The length that the head tells, if it tells one.
+    declared: Option<u64>,
+    /// A part that fills the length that was told, while the stream has not ended yet.
+    last_part: Option<Bytes>,
     replay: Option<FixedBuffer>,
     reply: Reply,
     /// That of the connection, but for what links the stream to its request.
@@ -56,11 +60,14 @@ impl StreamSession {
         let reply = Reply::new(respond, &request.method);
         let link = Link::of(Some(connection)).map(Link::of_a_stream).unwrap_or_default();
         let digest = Digest { proxy_digest: link.carried(), ..connection.clone() };
+        let declared = declared_length(&request.headers);
         Self {
             request: request.into(),
             body_done: body.is_end_stream(),
             body,
             body_read: 0,
+            declared,
+            last_part: None,
             replay: None,
             reply,
             digest,
@@ -68,6 +75,16 @@ impl StreamSession {
             write_timeout: None,
             drain_timeout: None,
         }
+    }
+
+    /// Whether a request that tells of an empty body has one. It would be whole for a server that reads its head, so that
+    /// the end of its stream is awaited, for as long as a head.
+    pub(super) async fn is_what_it_tells(&mut self, patience: Duration) -> bool {
+        if self.declared != Some(0) || self.body_done {
+            return true;
+        }
+        let ended = in_time(Some(patience), ReadTimedout, self.next_part()).await;
+        matches!(ended, Ok(None))
     }
 
     /// As `read_body_or_idle` says, for as long as the request may wait.
@@ -87,7 +104,7 @@ impl StreamSession {
             }
             let Some(part) = self.body.data().await else {
                 self.body_done = true;
-                return Ok(None);
+                return Ok(self.last_part.take().map(|part| self.passed(part)));
             };
             let part = part.or_err(ReadError, "while reading a body")?;
             // Nobody is left to be told of it where this fails.
@@ -96,12 +113,23 @@ impl StreamSession {
                 continue;
             }
             self.body_done = self.body.is_end_stream();
-            self.body_read += part.len();
-            if let Some(replay) = &mut self.replay {
-                replay.write_to_buffer(&part);
+            // HTTP/1.1 would take it for the end. Whether it is one shows only where the stream ends: what is sent beyond
+            // the length makes the request malformed (RFC 9113 section 8.1.1), and nobody may have it whole by then.
+            let fills = self.declared.is_some_and(|length| (self.body_read + part.len()) as u64 >= length);
+            if fills && !self.body_done {
+                self.last_part = Some(part);
+                continue;
             }
-            return Ok(Some(part));
+            return Ok(Some(self.passed(part)));
         }
+    }
+
+    fn passed(&mut self, part: Bytes) -> Bytes {
+        self.body_read += part.len();
+        if let Some(replay) = &mut self.replay {
+            replay.write_to_buffer(&part);
+        }
+        part
     }
 }
 
@@ -230,7 +258,7 @@ impl Session for StreamSession {
     }
 
     fn is_body_empty(&mut self) -> bool {
-        self.body_read == 0 && (self.body_done || declared_length(&self.request.headers) == Some(0))
+        self.body_read == 0 && self.body_done
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
