@@ -45,6 +45,9 @@ impl PeerMaker {
             Protocol::H2 | Protocol::H2c => {
                 options.set_http_version(2, 2);
                 options.max_h2_streams = H2_STREAMS;
+                // What a slow client leaves there waits here: not more than that, and never in the way of other streams.
+                options.h2_stream_window_size = Some(H2_WINDOW);
+                options.h2_connection_window_size = Some(H2_WINDOW * H2_STREAMS as u32);
             }
         }
         Self { options, tls: group.tls.clone().map(|tls| Arc::new(GroupTls::new(tls))), group_key: place as u64 }
@@ -90,3 +93,5 @@ fn options(timeouts: Timeouts) -> PeerOptions {
 const UNSPECIFIED: std::net::SocketAddr = std::net::SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// Requests that share one HTTP/2 connection.
 const H2_STREAMS: usize = 100;
+/// What a server may send ahead on one of them, in bytes.
+const H2_WINDOW: u32 = 256 * 1024;
