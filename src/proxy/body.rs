@@ -1,11 +1,15 @@
 //! Request bodies that are read before the decision, and short ones that nobody wants any more.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use pingora::{Error, ErrorType::ReadTimedout, Result, proxy::Session, time::timeout};
 
+use super::now;
+
+/// How many bytes of a body must come each second on average, once its first part had its time.
+const SLOWEST_BODY: u64 = 512;
 /// Longest body read before the decision, in bytes: pingora keeps no more for its replay.
 pub(super) const MAX_PREREAD: usize = 64 * 1024;
 /// How long a body that is judged is waited for where nothing else says so, and one that comes behind its reply.
@@ -70,6 +74,19 @@ async fn read_parts(session: &mut Session, limit: usize) -> Result<Preread> {
 /// The length a message declares; the head checks let only sound ones pass.
 pub(super) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// Holds a body whose length was told to a pace, so that nobody keeps a request going with a byte now and then. One without
+/// a length may be a stream of messages, which its route bounds.
+pub(super) fn check_pace(session: &Session, started: Instant, patience: Duration) -> Result<()> {
+    if declared_length(&session.req_header().headers).is_none() {
+        return Ok(());
+    }
+    let allowed = patience + Duration::from_secs(session.body_bytes_read() as u64 / SLOWEST_BODY);
+    if now().saturating_duration_since(started) <= allowed {
+        return Ok(());
+    }
+    Err(Error::explain(ReadTimedout, "the body comes too slowly").into_down())
 }
 
 /// Whether the connection can carry another request: reads a short body that nobody wants, so that its bytes are never

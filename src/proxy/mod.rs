@@ -249,7 +249,7 @@ impl ProxyHttp for Gateway {
             minting.keep_request(body.as_ref(), end.into());
         }
         if session.body_bytes_read() as u64 <= self.limits.body {
-            return Ok(());
+            return if end { Ok(()) } else { body::check_pace(session, ctx.started(), self.limits.body_timeout) };
         }
         ctx.decision = Decision::Refused(Reason::BodyTooLarge);
         Error::e_explain(HTTPStatus(413), "the request body is over its limit")

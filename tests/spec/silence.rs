@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    Answer, Config, Connection, Gateway, Request, Steps,
+    Answer, Broken, Config, Connection, Gateway, Request, Steps,
     http2::{Answered, END_STREAM, Frames, get},
 };
 
@@ -140,4 +140,37 @@ fn its_connection_serves_the_next_request() {
     // The time of the exchange before is over by then.
     assert!(!connection.closes_within(Duration::from_secs(3)));
     connection.exchange(&Request::get("/v1/events").bearer(&token)).assert_status(200);
+}
+
+/// Sends a body in parts, until an answer comes or there are no more.
+fn upload(connection: &mut Connection, parts: usize, part: &[u8]) -> Option<u16> {
+    for _ in 0..parts {
+        connection.send(part);
+        match connection.try_reply() {
+            Err(Broken::Silent) => {}
+            other => return other.ok().map(|reply| reply.status),
+        }
+    }
+    None
+}
+
+#[test]
+fn a_body_whose_length_is_told_has_a_pace() {
+    let gateway = Gateway::start(|config| {
+        config.limit("body_timeout: 1s");
+    });
+    let token = gateway.token("application");
+    let request =
+        |length: usize| Request::post("/v1/any/x").bearer(&token).header("Content-Length", &length.to_string());
+    let begin = |length: usize| {
+        let mut connection = gateway.connect().patient_for(Duration::from_millis(250));
+        connection.send_head(&request(length));
+        connection
+    };
+    // Each part comes well within the time between two parts.
+    let mut dripping = begin(1000);
+    assert_eq!(upload(&mut dripping, 30, b"x"), Some(408));
+    dripping.assert_closed();
+    let mut slow = begin(10_000);
+    assert_eq!(upload(&mut slow, 10, &[b'x'; 1000]), Some(200));
 }
