@@ -42,6 +42,8 @@ pub struct Admin {
     /// Read when metrics are asked for.
     pub connections: Arc<AtomicUsize>,
     /// Read when metrics are asked for.
+    pub reply_buffer: Arc<AtomicUsize>,
+    /// Read when metrics are asked for.
     pub access_log: Arc<AccessLog>,
     /// Read when metrics are asked for.
     pub upstreams: Arc<Upstreams>,
@@ -94,6 +96,7 @@ impl Admin {
             cache_evictions: self.cache.evictions(),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             connections: self.connections.load(Ordering::Relaxed),
+            reply_buffer: self.reply_buffer.load(Ordering::Relaxed),
             access_log_lost: self.access_log.lost(),
             diagnostics_lost: diagnostics_lost(),
             store_is_up: self.store.is_up(),

@@ -28,12 +28,15 @@ use crate::{
     admin::{Admin, AdminHosts, StoreHealth},
     cache::{Bounds, TokenCache},
     config::{self, Config},
-    domain::Catalogue,
+    domain::{Catalogue, TrustedPeers},
     issuer::{Authentication, Issuer, Rates, Settings},
-    policy::HeadLimits,
-    proxy::{Door, Gate, GateLimits, Gateway, Listeners, RequestLimits, Throttle, front},
+    policy::{HeadLimits, RouteTable},
+    proxy::{
+        ConnectionLimits, Connections, Gate, GateLimits, Gateway, Listeners, ReplyBuffer, RequestLimits, Shared,
+        Throttle, front,
+    },
     store::KeyPlan,
-    telemetry::{AccessLog, Metrics, Names, UpstreamNames},
+    telemetry::{AccessLog, Bound, Limit, Metrics, Names, UpstreamNames},
     token::Expectations,
     trust::Trust,
     upstream::{Keeper, Upstreams},
@@ -43,6 +46,8 @@ use crate::{
 const POOL_SIZE: usize = 512;
 /// Connections to the admin listener at one moment.
 const ADMIN_CONNECTIONS: usize = 256;
+/// What may wait for those who ask there and do not read, in bytes.
+const ADMIN_REPLIES: usize = 16 << 20;
 /// Tries that pingora makes for one request; the gateway decides about each.
 const MAX_TRIES: usize = 4;
 
@@ -53,10 +58,18 @@ pub(super) struct Server {
     threads: usize,
     shares: Shares,
     gate: GateLimits,
+    counts: Counts,
     gateway: Gateway,
     ready: Arc<AtomicBool>,
     plan: KeyPlan,
     health: Arc<StoreHealth>,
+}
+
+/// What is counted of clients.
+struct Counts {
+    connections: Arc<Connections>,
+    open: Arc<AtomicUsize>,
+    reply_buffer: Arc<AtomicUsize>,
 }
 
 /// What a change of the store is handed to.
@@ -106,18 +119,17 @@ impl Server {
         } = config;
         let State { directory, standing, key_ends, settles_at: _, current_since: _ } = state;
         let pool = pool_size(&upstreams, threads);
-        let metrics = Arc::new(Metrics::new(&Names {
-            routes: routes.routes().iter().map(|route| route.name.to_string()).collect(),
-            upstreams: upstreams.iter().map(upstream_names).collect(),
-            issuers: trust.iter().map(|issuer| issuer.names.as_str().to_owned()).collect(),
-            scopes: catalogue.scopes().iter().map(|scope| scope.name.to_string()).collect(),
-        }));
+        let metrics = Arc::new(Metrics::new(&names(&routes, &upstreams, &trust, &catalogue)));
         metrics.state_key_ends(key_ends.iter().map(|(kid, end)| (kid.as_str(), *end)));
         let rules = Expectations::own(issuer.audience.clone(), issuer.clock_skew.as_secs(), Arc::clone(&catalogue));
         let trust = Trust::new(issuer.url.clone(), rules, trusted_issuers(trust)?).with_longest_token(limits.token);
         trust.replace(standing);
         let start = began();
         let shares = shares(&limits, pool, threads);
+        metrics.state_bounds(&stated(&limits, shares));
+        let (open, reply_buffer) = (Arc::default(), Arc::default());
+        let most = connection_limits(&limits, shares);
+        let connections = Connections::new(most, trusted_proxies.clone(), Arc::clone(&open), Arc::clone(&metrics));
         let gateway = Gateway {
             throttle: Throttle::new(limits.rate, &routes, start),
             routes,
@@ -128,6 +140,7 @@ impl Server {
             catalogue,
             upstreams: Arc::new(Upstreams::new(upstreams, start)),
             limits: request_limits(&limits, shares),
+            replies: Arc::new(ReplyBuffer::new(limits.reply_buffer, Arc::clone(&reply_buffer), Arc::clone(&metrics))),
             metrics,
             access_log: Arc::new(AccessLog::standard()),
             in_flight: Arc::new(AtomicUsize::new(0)),
@@ -137,7 +150,8 @@ impl Server {
         let gate = GateLimits { head, head_timeout: limits.header_timeout };
         let (ready, health) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let admin_hosts = Arc::new(AdminHosts::new(admin.address.ip(), admin.hosts));
-        Ok(Self { listeners, admin_hosts, threads, shares, gate, gateway, ready, plan, health })
+        let counts = Counts { connections, open, reply_buffer };
+        Ok(Self { listeners, admin_hosts, threads, shares, gate, counts, gateway, ready, plan, health })
     }
 
     /// Other issuers' keys are had before the first listener opens, if they can be.
@@ -162,24 +176,21 @@ impl Server {
         let mut server =
             pingora::server::Server::new_with_opt_and_conf(None, server_conf(self.threads, self.shares.pooled));
         server.bootstrap();
-        let (access_log, metrics) = (Arc::clone(&self.gateway.access_log), Arc::clone(&self.gateway.metrics));
-        let connections = Arc::new(AtomicUsize::new(0));
-        let (signals, admin) = (self.signals(&store), self.admin(&connections));
+        let metrics = Arc::clone(&self.gateway.metrics);
+        let (signals, admin) = (self.signals(&store), self.admin());
+        let (public_share, admin_share) = (self.public_share(), self.admin_share());
         let addresses = self.listeners.addresses();
         let ready = Arc::clone(&self.ready);
-        let (gate, shares, send_timeout) = (self.gate, self.shares, self.gateway.limits.send_timeout);
+        let (gate, send_timeout) = (self.gate, self.gateway.limits.send_timeout);
         let keeper = Keeper::of(&self.gateway.upstreams);
         let certificates = self.listeners.certificates().chain(self.gateway.upstreams.tls());
-        Certificates::new(certificates).keep_fresh(Arc::clone(&metrics))?;
+        Certificates::new(certificates).keep_fresh(metrics)?;
         let Opened { public: listeners, admin: admin_listener } = self.listeners;
-        let (listeners, log, counted) = (Listeners(listeners), Arc::clone(&access_log), Arc::clone(&metrics));
+        let listeners = Listeners(listeners);
         let public = front(&server.configuration, self.gateway, move |proxy| {
-            let gate = Gate::new(proxy, listeners.clone(), gate, Arc::clone(&counted), Arc::clone(&log));
-            Door::new(gate, shares.connections, Arc::clone(&connections), Arc::clone(&counted))
+            Gate::new(proxy, listeners.clone(), gate, public_share.clone())
         });
-        let (admin, admin_listener) = (Arc::new(admin), Listeners(vec![admin_listener]));
-        let admin = Gate::new(admin, admin_listener, gate, Arc::clone(&metrics), Arc::clone(&access_log));
-        let admin = Door::new(admin, shares.admin, Arc::default(), metrics);
+        let admin = Gate::new(Arc::new(admin), Listeners(vec![admin_listener]), gate, admin_share);
         let (admin_addresses, addresses_of_public) = addresses.split_last().expect("the admin listener comes last");
         let admin = Service::new("admin".to_owned(), admin);
         let mut admin = listen(admin, std::slice::from_ref(admin_addresses), send_timeout);
@@ -203,8 +214,32 @@ impl Server {
         }
     }
 
-    /// What operators ask; `connections` counts those that clients have open.
-    fn admin(&self, connections: &Arc<AtomicUsize>) -> Admin {
+    /// What connections of the public listeners share.
+    fn public_share(&self) -> Shared {
+        Shared {
+            connections: Arc::clone(&self.counts.connections),
+            replies: Arc::clone(&self.gateway.replies),
+            in_flight: Arc::clone(&self.gateway.in_flight),
+            metrics: Arc::clone(&self.gateway.metrics),
+            access_log: Arc::clone(&self.gateway.access_log),
+        }
+    }
+
+    /// What those of the admin listener share: no client may take what operators need.
+    fn admin_share(&self) -> Shared {
+        let all = self.shares.admin;
+        let limits = ConnectionLimits { all, of_address: all, requests: all, requests_of_address: all };
+        let metrics = &self.gateway.metrics;
+        Shared {
+            connections: Connections::new(limits, TrustedPeers::default(), Arc::default(), Arc::clone(metrics)),
+            replies: Arc::new(ReplyBuffer::new(ADMIN_REPLIES, Arc::default(), Arc::clone(metrics))),
+            in_flight: Arc::default(),
+            ..self.public_share()
+        }
+    }
+
+    /// What operators ask.
+    fn admin(&self) -> Admin {
         Admin {
             hosts: Arc::clone(&self.admin_hosts),
             metrics: Arc::clone(&self.gateway.metrics),
@@ -213,7 +248,8 @@ impl Server {
             trust: Arc::clone(&self.gateway.trust),
             cache: Arc::clone(&self.gateway.cache),
             in_flight: Arc::clone(&self.gateway.in_flight),
-            connections: Arc::clone(connections),
+            connections: Arc::clone(&self.counts.open),
+            reply_buffer: Arc::clone(&self.counts.reply_buffer),
             access_log: Arc::clone(&self.gateway.access_log),
             upstreams: Arc::clone(&self.gateway.upstreams),
         }
@@ -223,6 +259,32 @@ impl Server {
 fn request_limits(limits: &config::Limits, shares: Shares) -> RequestLimits {
     let config::Limits { body, body_timeout, send_timeout, .. } = *limits;
     RequestLimits { body, body_timeout, send_timeout, in_flight: shares.in_flight }
+}
+
+/// What one address may have: as much of the share as the limits say.
+fn connection_limits(limits: &config::Limits, shares: Shares) -> ConnectionLimits {
+    ConnectionLimits {
+        all: shares.connections,
+        of_address: share_of_address(limits.connections_per_address, shares.connections),
+        requests: shares.in_flight,
+        requests_of_address: share_of_address(limits.in_flight_per_address, shares.in_flight),
+    }
+}
+
+fn share_of_address(given: Option<usize>, all: usize) -> usize {
+    given.unwrap_or(all - all / 4).min(all)
+}
+
+/// The limits that stand beside figures.
+fn stated(limits: &config::Limits, shares: Shares) -> [Bound; 5] {
+    let connections = connection_limits(limits, shares);
+    [
+        (Limit::Connections, connections.all),
+        (Limit::ConnectionsPerAddress, connections.of_address),
+        (Limit::InFlight, shares.in_flight),
+        (Limit::InFlightPerAddress, connections.requests_of_address),
+        (Limit::ReplyBuffer, limits.reply_buffer),
+    ]
 }
 
 /// What the limits ask for, as far as there are file descriptors.
@@ -270,6 +332,20 @@ fn rates(limits: config::Limits) -> Rates {
         failures_per_address: token_failures.per_address,
         requests_per_client: token_requests.per_client,
         requests_per_address: token_requests.per_address,
+    }
+}
+
+fn names(
+    routes: &RouteTable,
+    upstreams: &[config::Upstream],
+    trust: &[config::TrustedIssuer],
+    catalogue: &Catalogue,
+) -> Names {
+    Names {
+        routes: routes.routes().iter().map(|route| route.name.to_string()).collect(),
+        upstreams: upstreams.iter().map(upstream_names).collect(),
+        issuers: trust.iter().map(|issuer| issuer.names.as_str().to_owned()).collect(),
+        scopes: catalogue.scopes().iter().map(|scope| scope.name.to_string()).collect(),
     }
 }
 

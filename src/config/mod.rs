@@ -242,8 +242,14 @@ pub struct Limits {
     pub send_timeout: Duration,
     /// Connections open at one moment.
     pub connections: usize,
+    /// Those of one address, or one IPv6 network of 64 bits, that is no trusted peer; `None`: three quarters of all.
+    pub connections_per_address: Option<usize>,
     /// Requests being served at one moment.
     pub in_flight: usize,
+    /// Those of one such address; `None`: three quarters of all.
+    pub in_flight_per_address: Option<usize>,
+    /// Bytes of replies that wait for clients which do not take them.
+    pub reply_buffer: usize,
     /// Requests of one client over all routes; `None`: as many as it likes.
     pub rate: Option<Rate>,
     /// Failed client authentications at the token endpoint.

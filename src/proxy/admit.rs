@@ -81,8 +81,13 @@ impl Gateway {
     pub(super) async fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Admission> {
         // One too many is told at once, not kept waiting: a queue would add to the time and memory of a gateway that is
         // short of both, for callers that may have given up by the time it is their turn.
-        if self.in_flight.load(Ordering::Relaxed) > self.limits.in_flight {
-            self.metrics.count_limited(Limit::InFlight);
+        let limit = if self.in_flight.load(Ordering::Relaxed) > self.limits.in_flight {
+            Some(Limit::InFlight)
+        } else {
+            (!self.replies.has_room()).then_some(Limit::ReplyBuffer)
+        };
+        if let Some(limit) = limit {
+            self.metrics.count_limited(limit);
             ctx.crossing = Crossing::find(&self.routes, session.req_header());
             return Ok(Admission::Refuse(Reason::Overloaded.into()));
         }

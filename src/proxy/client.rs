@@ -23,7 +23,10 @@ use tokio::{
     net::TcpSocket,
 };
 
-use super::link::Link;
+use super::{
+    link::Link,
+    reply_buffer::{Held, ReplyBuffer},
+};
 
 /// A connection whose replies leave in as few writes as they need, which holds no buffer while nothing happens, and
 /// whose reads end when the [`Link`] says so.
@@ -32,17 +35,50 @@ pub(super) struct Client<S: IO> {
     stream: S,
     unsent: BytesMut,
     link: Option<Arc<ProxyDigest>>,
+    replies: Arc<ReplyBuffer>,
+    /// What waits for the client, and how much of it was taken since.
+    waiting: Option<Held>,
+    taken: usize,
 }
 
 impl<S: IO> Client<S> {
     /// A client, with what its requests are to know of the connection.
-    pub(super) fn new(stream: S, link: Link) -> Self {
-        Self { stream, unsent: BytesMut::new(), link: link.carried() }
+    pub(super) fn new(stream: S, link: Link, replies: Arc<ReplyBuffer>) -> Self {
+        Self { stream, unsent: BytesMut::new(), link: link.carried(), replies, waiting: None, taken: 0 }
+    }
+
+    /// Counts what waits while the client takes nothing, `more` bytes beside what is kept here; an error once there is no
+    /// room for it any more.
+    fn poll_taken(
+        &mut self,
+        cx: &Context<'_>,
+        result: Poll<io::Result<usize>>,
+        more: usize,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(taken)) = &result
+            && self.waiting.is_some()
+        {
+            self.taken += taken;
+            if self.taken >= PROGRESS {
+                self.waiting = None;
+            }
+        }
+        if result.is_ready() {
+            return result;
+        }
+        if self.waiting.is_none() {
+            let ahead = Link::in_proxy_digest(self.link.as_deref()).map_or(0, Link::expected);
+            self.waiting = Some(self.replies.hold(self.unsent.len() + more + ahead));
+            self.taken = 0;
+        }
+        let given_up = self.waiting.as_ref().is_some_and(|waiting| waiting.poll_given_up(cx).is_ready());
+        if given_up { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) } else { Poll::Pending }
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.unsent.is_empty() {
-            let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.unsent))?;
+            let written = Pin::new(&mut self.stream).poll_write(cx, &self.unsent);
+            let sent = ready!(self.poll_taken(cx, written, 0))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -92,7 +128,8 @@ impl<S: IO> AsyncRead for Client<S> {
 impl<S: IO> AsyncWrite for Client<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if !ready!(self.poll_room(cx, bytes.len()))? {
-            return Pin::new(&mut self.stream).poll_write(cx, bytes);
+            let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+            return self.poll_taken(cx, written, bytes.len());
         }
         self.keep(bytes);
         Poll::Ready(Ok(bytes.len()))
@@ -105,7 +142,8 @@ impl<S: IO> AsyncWrite for Client<S> {
     ) -> Poll<io::Result<usize>> {
         let length = parts.iter().map(|part| part.len()).sum();
         if !ready!(self.poll_room(cx, length))? {
-            return Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+            let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+            return self.poll_taken(cx, written, length);
         }
         for part in parts {
             self.keep(part);
@@ -119,7 +157,9 @@ impl<S: IO> AsyncWrite for Client<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.waiting = None;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -199,6 +239,8 @@ pub(super) fn reset_when_closed(socket: RawFd) {
 
 /// What leaves in one write, in bytes: header and body of most API replies.
 const ONE_WRITE: usize = 16 * 1024;
+/// What a client must take to count as one that takes something, in bytes.
+const PROGRESS: usize = 16 * 1024;
 /// What a buffer begins with, in bytes.
 const MOST_REPLIES: usize = 4096;
 
@@ -207,10 +249,12 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
+    use crate::telemetry::{Metrics, Names};
 
     fn client(room: usize) -> (Client<DuplexStream>, DuplexStream) {
         let (near, far) = duplex(room);
-        (Client::new(near, Link::default()), far)
+        let metrics = Arc::new(Metrics::new(&Names::default()));
+        (Client::new(near, Link::default(), Arc::new(ReplyBuffer::new(usize::MAX, Arc::default(), metrics))), far)
     }
 
     #[tokio::test]

@@ -138,6 +138,7 @@ impl Gateway {
         let connection = if stream::asks_to_leave(session, rules) { Connection::Leaving } else { exchange.connection };
         let mut peer = self.upstreams.peer(group, &lease, connection);
         stream::fit(&mut peer, rules);
+        stream::fit_to_client(&mut peer, session);
         exchange.begin_try(&mut peer, rules.total.or_else(|| self.upstreams.longest_exchange(group)), now)?;
         exchange.lease = Some(lease);
         self.watch(session, ctx)?;

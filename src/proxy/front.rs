@@ -1,7 +1,7 @@
 //! The gateway as a service of the framework.
 //!
 //! The framework gives out its proxy with connections to servers of ours in one way only: to a handler of connections that
-//! are no HTTP. So every connection is one to it, and what it does with them goes through our [`Door`] and [`Gate`].
+//! are no HTTP. So every connection is one to it, and what it does with them goes through our [`Gate`].
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,24 +13,24 @@ use pingora::{
     services::listening::Service,
 };
 
-use super::{Door, Gate, Gateway};
+use super::{Gate, Gateway};
 use crate::upstream::Connector;
 
 /// The framework's proxy around the gateway.
 pub type Proxy = HttpProxy<Gateway, Connector>;
 
-/// Has every connection go through what `door` puts before the gateway; it is called once.
+/// Has every connection go through what `gate` puts before the gateway; it is called once.
 pub fn front(
     conf: &Arc<ServerConf>,
     gateway: Gateway,
-    door: impl Fn(Arc<Proxy>) -> Door<Gate<Proxy>> + Send + Sync + Unpin + 'static,
+    gate: impl Fn(Arc<Proxy>) -> Gate<Proxy> + Send + Sync + Unpin + 'static,
 ) -> Service<Proxy> {
     let opened = Arc::new(OnceLock::new());
     let handle = move |proxy: Arc<Proxy>, stream: Stream, shutdown: &ShutdownWatch| {
-        let door: &Arc<Door<Gate<Proxy>>> = opened.get_or_init(|| Arc::new(door(proxy)));
-        let (door, shutdown) = (Arc::clone(door), shutdown.clone());
+        let gate: &Arc<Gate<Proxy>> = opened.get_or_init(|| Arc::new(gate(proxy)));
+        let (gate, shutdown) = (Arc::clone(gate), shutdown.clone());
         // On a task of its own, which needs no room for what the framework would do with a connection.
-        tokio::spawn(async move { door.process_new(stream, &shutdown).await });
+        tokio::spawn(async move { gate.process_new(stream, &shutdown).await });
         Box::pin(std::future::ready(None)) as _
     };
     let mut options = HttpServerOptions::default();

@@ -8,13 +8,14 @@ use std::{
     future::poll_fn,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
     task::{Poll, ready},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
+use http::{HeaderValue, header};
 use pingora::{
     apps::{HttpServerApp, ServerApp},
     protocols::{Stream, http::ServerSession},
@@ -27,10 +28,12 @@ use tokio::{
 };
 
 use super::{
+    connections::{Connections, Entry},
     context::RequestId,
     linger::linger_raw,
     listener::{Begun, Listeners},
     now,
+    reply_buffer::ReplyBuffer,
     respond::{Failure, encode, problem},
 };
 use crate::{
@@ -53,8 +56,22 @@ pub struct Gate<A> {
     pub(super) inner: Arc<A>,
     listeners: Listeners,
     pub(super) limits: GateLimits,
-    metrics: Arc<Metrics>,
-    access_log: Arc<AccessLog>,
+    pub(super) shared: Shared,
+}
+
+/// What all connections of a service share.
+#[derive(Clone)]
+pub struct Shared {
+    /// Who is connected.
+    pub connections: Arc<Connections>,
+    /// What waits for clients.
+    pub replies: Arc<ReplyBuffer>,
+    /// Requests being served.
+    pub in_flight: Arc<AtomicUsize>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is written down.
+    pub access_log: Arc<AccessLog>,
 }
 
 /// How reading a head ended.
@@ -69,14 +86,8 @@ enum Arrival {
 
 impl<A> Gate<A> {
     /// Stands before `inner`.
-    pub const fn new(
-        inner: Arc<A>,
-        listeners: Listeners,
-        limits: GateLimits,
-        metrics: Arc<Metrics>,
-        access_log: Arc<AccessLog>,
-    ) -> Self {
-        Self { inner, listeners, limits, metrics, access_log }
+    pub const fn new(inner: Arc<A>, listeners: Listeners, limits: GateLimits, shared: Shared) -> Self {
+        Self { inner, listeners, limits, shared }
     }
 }
 
@@ -84,12 +95,27 @@ impl<A> Gate<A> {
 impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Gate<A> {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let listener = self.listeners.of(&stream)?;
+        let Shared { connections, replies, metrics, .. } = &self.shared;
+        let mut entry = connections.enter(peer(&stream))?;
+        let place = entry.place();
         // What most connections do not do for long, or at all, has a place of its own: a future is as large as the largest
         // thing it may ever wait for, and it stays as long as the connection.
-        match Box::pin(listener.begin(stream, self.limits.head_timeout, &self.metrics)).await {
-            Begun::Http1(stream) => self.serve_http1(stream, shutdown).await,
+        let begin = Box::pin(listener.begin(stream, self.limits.head_timeout, metrics, replies));
+        let begun = tokio::select! {
+            biased;
+            begun = begin => begun,
+            () = place.closed() => return None,
+        };
+        drop(place);
+        match begun {
+            Begun::Http1(stream) | Begun::Http2(stream)
+                if listener.proxies.is_some() && !entry.is_of(peer(&stream)) =>
+            {
+                None
+            }
+            Begun::Http1(stream) => self.serve_http1(stream, &entry, shutdown).await,
             Begun::Http2(stream) => {
-                Box::pin(self.serve_http2(stream, shutdown)).await;
+                Box::pin(self.serve_http2(stream, &entry, shutdown)).await;
                 None
             }
             Begun::Nothing => None,
@@ -114,7 +140,9 @@ enum Use {
 
 impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
     /// Serves request after request.
-    async fn serve_http1(&self, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn serve_http1(&self, mut stream: Stream, entry: &Entry, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let place = entry.place();
+        let mut closed = pin!(place.closed());
         let mut stopping = shutdown.clone();
         let mut stopped = pin!(async move {
             let _ = stopping.wait_for(|stop| *stop).await;
@@ -128,19 +156,26 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
                 arrival = self.read_head(&mut stream, alarm.as_mut(), &mut use_since_alarm) => arrival,
                 // A connection without a request in it has nothing to lose.
                 () = &mut stopped => return None,
+                () = &mut closed => return None,
             };
             let head = match arrival {
                 Arrival::Head(head) => head,
                 Arrival::Nothing => return None,
                 Arrival::Refused(violation) => {
-                    Box::pin(self.refuse(stream, violation)).await;
+                    Box::pin(self.refuse(stream, Failure::Head(violation), violation.reason())).await;
                     return None;
                 }
             };
+            let serving = place.begin()?;
+            if entry.is_overloaded(0) {
+                Box::pin(self.refuse(stream, Failure::Refused(Reason::Overloaded), Reason::Overloaded)).await;
+                return None;
+            }
             use_since_alarm = Use::Some;
             let mut session = ServerSession::new_http1(stream);
             session.set_pipelined_prefix(head);
             (stream, _) = self.inner.process_new_http(session, shutdown).await?.consume();
+            drop(serving);
         }
     }
 }
@@ -192,18 +227,20 @@ impl<A> Gate<A> {
     }
 
     /// Tells the client, counts it, and closes the connection so that it gets to read the reply.
-    async fn refuse(&self, mut stream: Stream, violation: Violation) {
+    async fn refuse(&self, mut stream: Stream, failure: Failure, reason: Reason) {
         let id = RequestId::fresh();
-        let reply = encode(&problem(Failure::Head(violation), id.as_str()));
+        let mut reply = problem(failure, id.as_str());
+        if reason == Reason::Overloaded {
+            reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        let reply = encode(&reply);
         let _ = timeout(CLOSING, async {
             stream.write_all(&reply).await?;
             stream.flush().await?;
             AsyncWriteExt::shutdown(&mut stream).await
         })
         .await;
-        let peer = stream.get_socket_digest().and_then(|digest| digest.peer_addr().cloned());
-        let peer = peer.and_then(|address| address.as_inet().map(SocketAddr::ip));
-        self.record(peer, violation.reason(), violation.status(), id.as_str());
+        self.record(peer(&stream), reason, failure.status(), id.as_str());
         linger_raw(&mut stream).await;
     }
 
@@ -226,9 +263,13 @@ impl<A> Gate<A> {
             bytes_in: 0,
             bytes_out: 0,
         };
-        self.metrics.record(&outcome);
-        self.access_log.record(&outcome, &self.metrics);
+        self.shared.metrics.record(&outcome);
+        self.shared.access_log.record(&outcome, &self.shared.metrics);
     }
+}
+
+fn peer(stream: &Stream) -> Option<IpAddr> {
+    stream.get_socket_digest()?.peer_addr()?.as_inet().map(SocketAddr::ip)
 }
 
 /// Waits for the first bytes of a request, and holds no memory for them meanwhile. `None` if none come: the client left,

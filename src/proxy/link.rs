@@ -5,7 +5,10 @@ use std::{
     fmt,
     future::poll_fn,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -17,6 +20,8 @@ use pingora::{
 };
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::reply_buffer::READ_AHEAD;
+
 /// Between a connection, or a stream of one, and its requests. The framework hands on one thing that others made: the
 /// place where a connection could tell of proxies on its way.
 #[derive(Default)]
@@ -24,6 +29,18 @@ pub(super) struct Link {
     client: Option<HeaderValue>,
     sender: Sender,
     watch: Mutex<Option<Watch>>,
+    /// Bytes of the reply that may be read from the upstream before the client takes any.
+    expected: AtomicUsize,
+    pace: Pace,
+}
+
+/// How a client takes its replies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Pace {
+    #[default]
+    Any,
+    /// In small pieces, or not at all.
+    Little,
 }
 
 /// Whether a connection's address is that of who writes on it.
@@ -83,6 +100,27 @@ impl Link {
     /// Whether the connection's address is its sender's.
     pub(super) const fn sender(&self) -> Sender {
         self.sender
+    }
+
+    /// The same to a client that takes its replies like this.
+    pub(super) fn at(self, pace: Pace) -> Self {
+        Self { pace, ..self }
+    }
+
+    /// How its client takes replies.
+    pub(super) const fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// What may have been read of a reply while its client takes nothing, in bytes.
+    pub(super) fn expected(&self) -> usize {
+        self.expected.load(Ordering::Relaxed)
+    }
+
+    /// States how long a reply is; `None`: nobody knows.
+    pub(super) fn expect(&self, length: Option<u64>) {
+        let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(READ_AHEAD);
+        self.expected.store(length.min(READ_AHEAD), Ordering::Relaxed);
     }
 
     /// From now on waiting for the client ends when `watch` says so; with `None` it does not.
@@ -147,8 +185,6 @@ const ASKED_EVERY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use tokio::time::timeout;
 
     use super::*;

@@ -22,6 +22,7 @@ use tokio::io::AsyncReadExt;
 use super::{
     client::Client,
     link::{Link, Sender},
+    reply_buffer::ReplyBuffer,
 };
 use crate::{
     config::{Http2, ListenAddress},
@@ -57,8 +58,8 @@ pub(super) enum Begun {
 }
 
 impl Begun {
-    fn plain_http1(stream: Plain, sender: Sender) -> Self {
-        Self::Http1(Box::new(Client::new(stream, Link::new(None, sender))))
+    fn plain_http1(stream: Plain, link: Link, replies: &Arc<ReplyBuffer>) -> Self {
+        Self::Http1(Box::new(Client::new(stream, link, Arc::clone(replies))))
     }
 }
 
@@ -96,11 +97,17 @@ impl Listener {
     }
 
     /// Takes a connection up to its first request. The header of a balancer has `patience`, TLS has [`HANDSHAKE`].
-    pub(super) async fn begin(&self, stream: Stream, patience: Duration, metrics: &Metrics) -> Begun {
+    pub(super) async fn begin(
+        &self,
+        stream: Stream,
+        patience: Duration,
+        metrics: &Metrics,
+        replies: &Arc<ReplyBuffer>,
+    ) -> Begun {
         let Ok(stream) = stream.into_any().downcast::<Plain>() else { return Begun::Nothing };
         let (mut stream, mut sender) = (*stream, Sender::Known);
         if self.is_plain() {
-            return Begun::plain_http1(stream, sender);
+            return Begun::plain_http1(stream, Link::default(), replies);
         }
         if let Some(trusted) = &self.proxies {
             let peer = peer(&stream);
@@ -114,9 +121,9 @@ impl Listener {
             }
         }
         match &self.tls {
-            Some(server) => greet(server, stream, sender, metrics).await,
-            None if self.cleartext == Http2::Spoken => sniff(stream, sender, patience).await,
-            None => Begun::plain_http1(stream, sender),
+            Some(server) => greet(server, stream, sender, metrics, replies).await,
+            None if self.cleartext == Http2::Spoken => sniff(stream, sender, patience, replies).await,
+            None => Begun::plain_http1(stream, Link::new(None, sender), replies),
         }
     }
 }
@@ -159,7 +166,13 @@ fn believe(stream: &mut Plain, source: Option<SocketAddr>) -> Sender {
     Sender::Known
 }
 
-async fn greet(server: &tls::Server, mut stream: Plain, sender: Sender, metrics: &Metrics) -> Begun {
+async fn greet(
+    server: &tls::Server,
+    mut stream: Plain,
+    sender: Sender,
+    metrics: &Metrics,
+    replies: &Arc<ReplyBuffer>,
+) -> Begun {
     let acceptor = Acceptor::from_server_config(server.config());
     let handshake = async {
         // A connection that ends without a byte was no try.
@@ -188,10 +201,11 @@ async fn greet(server: &tls::Server, mut stream: Plain, sender: Sender, metrics:
         return Begun::Nothing;
     };
     metrics.count_handshake(Handshake::Completed);
-    let link = Link::new(name, sender);
-    match stream.selected_alpn_proto() {
-        Some(ALPN::H2) => Begun::Http2(Box::new(Client::new(stream, link))),
-        Some(ALPN::H1 | ALPN::H2H1 | ALPN::Custom(_)) | None => Begun::Http1(Box::new(Client::new(stream, link))),
+    let chosen = stream.selected_alpn_proto();
+    let client = Box::new(Client::new(stream, Link::new(name, sender), Arc::clone(replies)));
+    match chosen {
+        Some(ALPN::H2) => Begun::Http2(client),
+        Some(ALPN::H1 | ALPN::H2H1 | ALPN::Custom(_)) | None => Begun::Http1(client),
     }
 }
 
@@ -205,7 +219,7 @@ fn client_name(stream: &impl Ssl) -> Result<Option<HeaderValue>, Unnameable> {
 }
 
 /// Looks whether a connection begins as HTTP/2 does (RFC 9113 section 3.4).
-async fn sniff(mut stream: Plain, sender: Sender, patience: Duration) -> Begun {
+async fn sniff(mut stream: Plain, sender: Sender, patience: Duration, replies: &Arc<ReplyBuffer>) -> Begun {
     let mut bytes = BytesMut::with_capacity(PREFACE.len());
     let read = async {
         while bytes.len() < PREFACE.len() && PREFACE.starts_with(&bytes) {
@@ -222,9 +236,9 @@ async fn sniff(mut stream: Plain, sender: Sender, patience: Duration) -> Begun {
     }
     stream.rewind(&bytes);
     if &bytes[..] == PREFACE {
-        return Begun::Http2(Box::new(Client::new(stream, Link::new(None, sender))));
+        return Begun::Http2(Box::new(Client::new(stream, Link::new(None, sender), Arc::clone(replies))));
     }
-    Begun::plain_http1(stream, sender)
+    Begun::plain_http1(stream, Link::new(None, sender), replies)
 }
 
 /// How long a client may take to agree on TLS.

@@ -1,6 +1,6 @@
 //! The gateway as pingora sees it: each hook calls a plain function of this folder.
 //!
-//! [`front()`] has the framework hand over its connections; [`Gate`] takes one ([`Listener`]), then reads and judges each request's head before pingora parses it; `http2`
+//! [`front()`] has the framework hand over its connections; [`Gate`] takes one ([`Connections`], [`Listener`]), then reads and judges each request's head before pingora parses it; `http2`
 //! does the same for streams; `origin` believes what trusted peers tell; `admit` takes the decision; `headers` states what
 //! the upstream may see; `respond` is the one place where reasons become HTTP. `client` is the client's end of a
 //! connection, `link` ends an exchange on it in time, and `linger` reads on where a reply came before the end of its request.
@@ -8,9 +8,9 @@
 mod admit;
 mod body;
 mod client;
+mod connections;
 mod context;
 mod cors;
-mod door;
 mod endpoints;
 mod exchange;
 mod forwarded;
@@ -24,7 +24,9 @@ mod link;
 mod listener;
 mod mint;
 mod origin;
+mod place;
 mod reply;
+mod reply_buffer;
 mod respond;
 mod stream;
 mod throttle;
@@ -49,10 +51,11 @@ use pingora::{
     upstreams::peer::HttpPeer,
 };
 
-pub use door::Door;
+pub use connections::{ConnectionLimits, Connections};
 pub use front::{Proxy, front};
-pub use gate::{Gate, GateLimits};
+pub use gate::{Gate, GateLimits, Shared};
 pub use listener::{Listener, Listeners};
+pub use reply_buffer::ReplyBuffer;
 pub use throttle::Throttle;
 
 use crate::{
@@ -67,6 +70,7 @@ use crate::{
 use admit::Admission;
 use context::{Counted, Progress, ReplyEnd, RequestContext, RequestId};
 use exchange::Retry;
+use link::Link;
 use mint::Minting;
 use respond::Failure;
 
@@ -109,6 +113,8 @@ pub struct Gateway {
     pub access_log: Arc<AccessLog>,
     /// Requests being served.
     pub in_flight: Arc<AtomicUsize>,
+    /// What waits for clients.
+    pub replies: Arc<ReplyBuffer>,
     /// Who may say where a request came from.
     pub trusted_proxies: TrustedPeers,
 }
@@ -199,6 +205,9 @@ impl ProxyHttp for Gateway {
             return stream::switch(session, reply, ctx.progress.admitted()?);
         }
         reply::check_reply(session, reply)?;
+        if let Some(link) = Link::of(session.digest()) {
+            link.expect(body::declared_length(&reply.headers));
+        }
         if ctx.progress.admitted()?.route.cors.is_some() {
             cors::silence(reply);
         }
@@ -315,6 +324,9 @@ impl ProxyHttp for Gateway {
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut RequestContext) {
         stream::unwatch(session, ctx);
+        if let Some(link) = Link::of(session.digest()) {
+            link.expect(Some(0));
+        }
         let outcome = ctx.outcome(session);
         self.metrics.record(&outcome);
         self.access_log.record(&outcome, &self.metrics);

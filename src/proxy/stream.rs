@@ -17,7 +17,7 @@ use super::{
     Gateway,
     context::{Admitted, RequestContext},
     exchange::Watched,
-    link::{Link, Stands, Watch},
+    link::{Link, Pace, Stands, Watch},
     respond::Failure,
 };
 use crate::{
@@ -35,6 +35,15 @@ pub(super) fn fit(peer: &mut HttpPeer, rules: &Stream) {
     if rules.upgrade == Upgrade::WebSocket {
         // pingora passes on a whole and sound WebSocket handshake, and no other.
         peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::standard();
+    }
+}
+
+/// Fits it to a client that takes its reply in small pieces: so is it read. Such connections are kept apart.
+pub(super) fn fit_to_client(peer: &mut HttpPeer, session: &Session) {
+    if Link::of(session.digest()).is_some_and(|link| link.pace() == Pace::Little) {
+        peer.options.tcp_recv_buf = Some(SMALL_BUFFER);
+        peer.options.h2_stream_window_size = Some(SMALL_WINDOW);
+        peer.group_key |= APART;
     }
 }
 
@@ -92,6 +101,13 @@ pub(super) fn unwatch(session: &Session, ctx: &RequestContext) {
         link.set_watch(None);
     }
 }
+
+/// The system's buffer for what a server sends, in bytes; it doubles it.
+const SMALL_BUFFER: usize = 4096;
+/// What a server may send ahead on a stream, in bytes.
+const SMALL_WINDOW: u32 = 8 * 1024;
+/// Beyond the number of every group of servers.
+const APART: u64 = 1 << 63;
 
 impl Gateway {
     /// Has an exchange end in time though nothing passes, where it has a time or ends with its token.

@@ -4,6 +4,7 @@ mod access_log;
 mod diagnostics;
 mod line;
 mod metrics;
+mod seldom;
 mod sink;
 mod standard;
 mod writer;
@@ -15,7 +16,8 @@ use std::{
 
 pub use access_log::AccessLog;
 pub use diagnostics::log_to_stderr;
-pub use metrics::{Handshake, Metrics, Names, Readings, UpstreamNames};
+pub use metrics::{Bound, Handshake, Metrics, Names, Readings, UpstreamNames};
+pub use seldom::Seldom;
 pub use standard::{diagnostics_lost, flush_logs, say_last};
 
 use crate::{
@@ -56,19 +58,28 @@ pub enum Limit {
     Route,
     /// Requests being served at one moment.
     InFlight,
+    /// Requests of one address being served at one moment.
+    InFlightPerAddress,
     /// Connections open at one moment.
     Connections,
+    /// Connections of one address open at one moment.
+    ConnectionsPerAddress,
+    /// What waits for clients that do not take their replies.
+    ReplyBuffer,
     /// What comes to the token endpoint.
     Token(TokenLimit),
 }
 
 impl Limit {
     /// Every limit, for metrics that start at zero.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Client,
         Self::Route,
         Self::InFlight,
+        Self::InFlightPerAddress,
         Self::Connections,
+        Self::ConnectionsPerAddress,
+        Self::ReplyBuffer,
         Self::Token(TokenLimit::Failures),
         Self::Token(TokenLimit::Client),
         Self::Token(TokenLimit::Address),
@@ -81,7 +92,10 @@ impl Limit {
             Self::Client => "client",
             Self::Route => "route",
             Self::InFlight => "in_flight",
+            Self::InFlightPerAddress => "in_flight_per_address",
             Self::Connections => "connections",
+            Self::ConnectionsPerAddress => "connections_per_address",
+            Self::ReplyBuffer => "reply_buffer",
             Self::Token(limit) => limit.name(),
         }
     }

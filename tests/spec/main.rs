@@ -55,6 +55,7 @@
 //! | [`browser`] | 4: the same, asked in Chromium |
 //! | [`rates`] | 4, 11: who comes too often |
 //! | [`overload`] | 11, 12: more connections than there is room for, and clients that do not take what they asked for |
+//! | [`slow_readers`] | 12: what is held for clients that do not take what they asked for |
 //! | [`token_failures`] | 11: brute force at the token endpoint |
 //! | [`rotation`] | 7: a hundred key rotations under load |
 //! | [`nodes`] | 7, 8: several gateways on one PostgreSQL database act as one |
@@ -132,6 +133,7 @@ mod routers;
 mod session_tokens;
 mod signing_keys;
 mod silence;
+mod slow_readers;
 mod streams;
 mod timing;
 mod tls;

@@ -7,10 +7,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::harness::{Answer, Connection, Gateway, PATIENCE, Request, await_that, within};
+use crate::harness::{
+    Answer, Authority, Connection, Gateway, PATIENCE, Request, await_that, free_address,
+    http2::{Answered, Frames},
+    within,
+};
 
+/// Connections that found no room, among all or among those of their address.
 fn limited_total(gateway: &Gateway) -> f64 {
-    gateway.metrics().value("scopegate_rate_limited_total", &[("limit", "connections")])
+    let metrics = gateway.metrics();
+    let limited = |limit| metrics.value("scopegate_rate_limited_total", &[("limit", limit)]);
+    limited("connections") + limited("connections_per_address")
 }
 
 fn open_connections(gateway: &Gateway) -> f64 {
@@ -24,7 +31,7 @@ fn is_served(address: SocketAddr) -> bool {
 }
 
 #[test]
-fn one_connection_more_than_the_limit_is_closed_at_once() {
+fn one_connection_more_than_the_limit_takes_the_place_of_the_one_that_was_idle_for_longest() {
     let gateway = Gateway::start(|config| {
         config.limit("connections: 3");
     });
@@ -34,17 +41,141 @@ fn one_connection_more_than_the_limit_is_closed_at_once() {
         connection.exchange(&Request::get("/healthz")).assert_status(200);
     }
     let before = limited_total(&gateway);
-    let begin = Instant::now();
-    gateway.connect().assert_closed();
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    let mut newcomer = gateway.connect();
+    newcomer.exchange(&Request::get("/healthz")).assert_status(200);
+    open.remove(0).assert_closed();
+    for connection in open.iter_mut().chain([&mut newcomer]) {
+        connection.exchange(&Request::get("/healthz")).assert_status(200);
+    }
     assert!((limited_total(&gateway) - before - 1.0).abs() < 0.1);
     assert!((open_connections(&gateway) - 3.0).abs() < 0.1);
-    // Those who are in stay, and who leaves makes room.
+    // One that never asked for anything goes before those that did.
+    let mut silent = gateway.connect();
+    open.remove(0).assert_closed();
+    let mut newcomer_too = gateway.connect();
+    newcomer_too.exchange(&Request::get("/healthz")).assert_status(200);
+    silent.assert_closed();
+    for connection in open.iter_mut().chain([&mut newcomer, &mut newcomer_too]) {
+        connection.exchange(&Request::get("/healthz")).assert_status(200);
+    }
+}
+
+/// A connection whose request the upstream never answers.
+fn busy(gateway: &Gateway, from: [u8; 4]) -> Connection {
+    let before = gateway.upstream().requests().len();
+    gateway.upstream().once(Answer::Hang);
+    let mut connection = Connection::open_from(from.into(), gateway.public);
+    connection.send_head(&Request::get("/healthz"));
+    await_that("it is upstream", || gateway.upstream().requests().len() > before);
+    connection
+}
+
+#[test]
+fn where_no_connection_is_idle_the_newcomer_is_closed_at_once() {
+    let gateway = Gateway::start(|config| {
+        config.limit("connections: 4").limit("connections_per_address: 4");
+    });
+    await_that("nobody is connected", || open_connections(&gateway) < 0.5);
+    let mut open: Vec<Connection> = (0..4).map(|_| busy(&gateway, [127, 0, 0, 1])).collect();
+    let begin = Instant::now();
+    gateway.connect().assert_closed();
+    Connection::open_from([127, 0, 0, 2].into(), gateway.public).assert_closed();
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert!(limited_total(&gateway) >= 2.0);
+    assert!(gateway.log().contains("is used up"), "{}", gateway.log());
+    // Who leaves makes room.
+    open.pop();
+    await_that("there is room for one", || is_served(gateway.public));
+}
+
+#[test]
+fn one_address_does_not_take_what_all_share() {
+    let gateway = Gateway::start(|config| {
+        config.limit("connections: 200").limit("in_flight: 100");
+    });
+    let limit = |name| gateway.metrics().value("scopegate_limit", &[("name", name)]);
+    assert_eq!([limit("connections_per_address"), limit("in_flight_per_address")], [150.0, 75.0]);
+    let neighbour = || Connection::open_from([127, 0, 0, 2].into(), gateway.public);
+    let mut early = neighbour();
+    early.exchange(&Request::get("/healthz")).assert_status(200);
+    // Idle ones, of which none has asked for anything, or all have.
+    for asks in [false, true] {
+        let mut idle: Vec<Connection> = (0..250).map(|_| gateway.connect()).collect();
+        if asks {
+            idle.iter_mut().for_each(|connection| drop(connection.try_exchange(&Request::get("/healthz"))));
+        }
+        await_that("it has its share", || (140.0..=152.5).contains(&open_connections(&gateway)));
+        neighbour().exchange(&Request::get("/healthz")).assert_status(200);
+        early.exchange(&Request::get("/healthz")).assert_status(200);
+    }
+    let limited = gateway.metrics().value("scopegate_rate_limited_total", &[("limit", "connections_per_address")]);
+    assert!(limited >= 150.0, "{limited}");
+}
+
+#[test]
+fn requests_of_one_address_have_their_share() {
+    let gateway = Gateway::start(|config| {
+        config.plain("h2c: true").limit("in_flight: 8").limit("in_flight_per_address: 3");
+    });
+    let _busy: Vec<Connection> = (0..3).map(|_| busy(&gateway, [127, 0, 0, 1])).collect();
+    let reply = gateway.send(&Request::get("/healthz"));
+    reply.assert_problem(503, "overloaded");
+    let mut frames = Frames::open(gateway.public);
+    assert_eq!(frames.get(1, "/healthz").answer(1), Answered::Reset(7));
+    let limited = gateway.metrics().value("scopegate_rate_limited_total", &[("limit", "in_flight_per_address")]);
+    assert!((limited - 2.0).abs() < 0.1, "{limited}");
+    let mut neighbour = Connection::open_from([127, 0, 0, 2].into(), gateway.public);
+    neighbour.exchange(&Request::get("/healthz")).assert_status(200);
+}
+
+#[test]
+fn balancers_have_many_clients_and_those_they_speak_for_are_counted() {
+    let gateway = Gateway::start(|config| {
+        config.limit("connections_per_address: 2").plain("proxy_protocol: required");
+        config.section("trusted_proxies: [127.0.0.0/8]");
+    });
+    let of = |client: &str| {
+        let mut connection = gateway.connect();
+        connection.send(format!("PROXY TCP4 {client} 127.0.0.1 8080 80\r\n"));
+        connection
+    };
+    let mut open: Vec<Connection> = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.1"].map(of).into();
     for connection in &mut open {
         connection.exchange(&Request::get("/healthz")).assert_status(200);
     }
-    open.pop();
-    await_that("there is room for one", || is_served(gateway.public));
+    let mut third = of("192.0.2.1");
+    third.exchange(&Request::get("/healthz")).assert_status(200);
+    open.remove(0).assert_closed();
+    for connection in &mut open {
+        connection.exchange(&Request::get("/healthz")).assert_status(200);
+    }
+}
+
+#[test]
+fn who_does_not_begin_makes_room_for_those_who_do() {
+    let (authority, tls, proxy) = (Authority::new("CA"), free_address(), free_address());
+    let issued = authority.issue(&["a.example"], 1);
+    let gateway = Gateway::start(|config| {
+        config.file("cert.pem", &issued.certificate).file("key.pem", &issued.key);
+        config.listener(&format!(
+            "{{address: \"{tls}\", tls: {{certificate: \"file:cert.pem\", key: \"file:key.pem\"}}}}"
+        ));
+        config.listener(&format!("{{address: \"{proxy}\", proxy_protocol: required}}"));
+        config.section("trusted_proxies: [127.0.0.3]").limit("connections: 5").limit("connections_per_address: 4");
+    });
+    let from = |last: u8, address| Connection::open_from([127, 0, 0, last].into(), address);
+    // Half a handshake, no header of a balancer, half a head, nothing at all.
+    let mut slow = vec![from(1, tls), from(3, proxy), from(1, gateway.public), from(1, gateway.public)];
+    slow[0].send([22, 3, 1]);
+    slow[1].send(b"PROXY TCP4 ");
+    slow[2].send(b"GET /healthz HTTP/1.1\r\n");
+    for _ in 0..10 {
+        from(2, gateway.public).exchange(&Request::get("/healthz")).assert_status(200);
+        slow.push(from(1, gateway.public));
+    }
+    let client = authority.trusting_client();
+    let mut secure = from(2, tls).begin_tls(&client, "a.example").unwrap();
+    secure.exchange(&Request::get("/healthz")).assert_status(200);
 }
 
 #[test]

@@ -54,7 +54,10 @@ pub(super) fn limits(raw: raw::Limits, problems: &mut Problems) -> Limits {
         body_timeout,
         send_timeout,
         connections,
+        connections_per_address,
         in_flight,
+        in_flight_per_address,
+        reply_buffer,
         rate,
         burst,
         token_failures,
@@ -74,22 +77,28 @@ pub(super) fn limits(raw: raw::Limits, problems: &mut Problems) -> Limits {
             "`header_timeout` must be 1s to 5m",
             problems,
         ),
-        body_timeout: within(
-            body_timeout,
-            seconds(30),
-            seconds(1)..=seconds(3600),
-            "`body_timeout` must be 1s to 1h",
+        body_timeout: half_a_minute(body_timeout, "`body_timeout` must be 1s to 1h", problems),
+        send_timeout: half_a_minute(send_timeout, "`send_timeout` must be 1s to 1h", problems),
+        connections: of_all(connections, 20_000, "`connections` must be 1 to 1000000000", problems),
+        connections_per_address: of_address(
+            connections_per_address,
+            "`connections_per_address` must be 1 to 1000000000",
             problems,
         ),
-        send_timeout: within(
-            send_timeout,
-            seconds(30),
-            seconds(1)..=seconds(3600),
-            "`send_timeout` must be 1s to 1h",
+        in_flight: of_all(in_flight, 10_000, "`in_flight` must be 1 to 1000000000", problems),
+        in_flight_per_address: of_address(
+            in_flight_per_address,
+            "`in_flight_per_address` must be 1 to 1000000000",
             problems,
         ),
-        connections: count(connections, 20_000, 1..=1_000_000_000, "`connections` must be 1 to 1000000000", problems),
-        in_flight: count(in_flight, 10_000, 1..=1_000_000_000, "`in_flight` must be 1 to 1000000000", problems),
+        reply_buffer: usize::try_from(within(
+            reply_buffer,
+            256 * MIB,
+            MIB..=1 << 40,
+            "`reply_buffer` must be 1MiB to 1024GiB",
+            problems,
+        ))
+        .unwrap_or(usize::MAX),
         rate: rates::with_burst(rate, burst, problems),
         token_failures: rates::token_failures(token_failures.or_empty(), problems),
         token_requests: rates::token_requests(token_requests.or_empty(), problems),
@@ -108,6 +117,23 @@ fn longest_token(written: Written<u64>, headers: u64, problems: &mut Problems) -
         problems.push(place, "`token` must be at least 1KiB less than `headers`: it comes in one of them");
     }
     usize::try_from(token).expect("at most 32 KiB")
+}
+
+/// Up to an hour; half a minute if the file does not say.
+fn half_a_minute(written: Written<Duration>, message: &str, problems: &mut Problems) -> Duration {
+    within(written, seconds(30), seconds(1)..=seconds(3600), message, problems)
+}
+
+/// How many may be there at one moment.
+fn of_all(written: Written<u64>, default: usize, message: &str, problems: &mut Problems) -> usize {
+    count(written, default, 1..=1_000_000_000, message, problems)
+}
+
+/// How many of them may be of one address, if the file says.
+fn of_address(written: Written<u64>, message: &str, problems: &mut Problems) -> Option<usize> {
+    let absent = written.is_absent();
+    let most = of_all(written, 1, message, problems);
+    (!absent).then_some(most)
 }
 
 /// [`within`] for a number of things.

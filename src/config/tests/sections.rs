@@ -299,6 +299,14 @@ fn numbers_have_bounds_and_units() {
                 "3:89: `10` is not a rate such as `10/1m`",
             ],
         ),
+        (
+            "$U\n$R\nlimits: {connections_per_address: 0, in_flight_per_address: 0, reply_buffer: 1023KiB}",
+            &[
+                "3:35: `connections_per_address` must be 1 to 1000000000",
+                "3:61: `in_flight_per_address` must be 1 to 1000000000",
+                "3:78: `reply_buffer` must be 1MiB to 1024GiB",
+            ],
+        ),
         ("$U\n$R\nlimits: {burst: 7}", &["3:17: `burst` belongs to a `rate`, and there is none"]),
         ("$U\n$R\nlimits: {rate: 1000000/1s, burst: 1000000, token_requests: {per_address: 1/24h}}", &["ok"]),
     ]);

@@ -2,61 +2,18 @@
 //!
 //! Frames that cost the client nothing and us some work have an allowance each; a client that uses it up is a flood.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use h2::Reason;
 
-/// What the counting side tells the side that accepts streams. Both live in one task.
-#[derive(Debug, Default)]
-pub(super) struct Signals {
-    /// The code of what ends the connection (RFC 9113 section 7); 0 while nothing does.
-    fault: AtomicU32,
-    /// Bytes that may be read before streams that wait are looked at.
-    allowed: AtomicUsize,
-    /// Reading stopped for want of [`Self::allowed`].
-    held_back: AtomicBool,
-    /// Milliseconds from the connection's start, plus 1, at which a header block began that is not whole yet.
-    open_since: AtomicUsize,
-}
+use super::signals::Signals;
 
-impl Signals {
-    /// What ends the connection: a flood, or a beginning that is none.
-    pub(super) fn fault(&self) -> Option<Reason> {
-        let code = self.fault.load(Ordering::Relaxed);
-        (code != 0).then(|| code.into())
-    }
-
-    /// Takes from what may be read; 0 means to wait.
-    pub(super) fn allowed(&self) -> usize {
-        let allowed = self.allowed.load(Ordering::Relaxed);
-        if allowed == 0 {
-            self.held_back.store(true, Ordering::Relaxed);
-        }
-        if self.fault().is_some() { 0 } else { allowed }
-    }
-
-    pub(super) fn used(&self, bytes: usize) {
-        let allowed = self.allowed.load(Ordering::Relaxed);
-        self.allowed.store(allowed.saturating_sub(bytes), Ordering::Relaxed);
-    }
-
-    /// Lets reading go on. Whether it had stopped.
-    pub(super) fn allow(&self, bytes: usize) -> bool {
-        self.allowed.store(bytes, Ordering::Relaxed);
-        self.held_back.swap(false, Ordering::Relaxed)
-    }
-
-    /// How long ago a header block began that is not whole yet, `elapsed` after the connection's start.
-    pub(super) fn waits_for_head(&self, elapsed: Duration) -> Option<Duration> {
-        let began = self.open_since.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(elapsed.saturating_sub(Duration::from_millis(began as u64)))
-    }
+/// What a frame carries, as far as that is of interest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Payload {
+    Body,
+    Settings,
+    Other,
 }
 
 /// Reads frame headers (RFC 9113 section 4.1) as they pass by.
@@ -72,6 +29,10 @@ pub(super) struct Meter {
     begun: bool,
     /// Whether the block that the current frame belongs to ends with it.
     ends_block: bool,
+    /// What the payload that is passed over holds, and how much of the current setting is read.
+    payload: Payload,
+    setting: [u8; SETTING],
+    setting_have: usize,
     allowances: [Allowance; KINDS],
     updates: Allowance,
 }
@@ -86,6 +47,9 @@ impl Meter {
             have: 0,
             begun: false,
             ends_block: false,
+            payload: Payload::Other,
+            setting: [0; SETTING],
+            setting_have: 0,
             allowances: ALLOWANCES.map(|(most, per_second)| Allowance::full(most, per_second, now)),
             updates: Allowance::full(WINDOW_UPDATES.0, WINDOW_UPDATES.1, now),
         }
@@ -97,6 +61,9 @@ impl Meter {
             if self.skip > 0 {
                 let passed = self.skip.min(bytes.len());
                 self.skip -= passed;
+                if self.payload == Payload::Settings {
+                    self.read_settings(&bytes[..passed]);
+                }
                 bytes = &bytes[passed..];
                 self.end_payload();
                 continue;
@@ -112,21 +79,43 @@ impl Meter {
         }
     }
 
+    /// What is left of a part of a body that has begun, in bytes.
+    pub(super) const fn body_left(&self) -> usize {
+        match self.payload {
+            Payload::Body => self.skip,
+            Payload::Settings | Payload::Other => 0,
+        }
+    }
+
     /// A client may answer what it is sent with window updates, one for each small part.
     pub(super) fn written(&mut self, bytes: usize) {
         self.updates.add(bytes.div_ceil(BYTES_PER_UPDATE));
     }
 
+    /// Looks for `SETTINGS_INITIAL_WINDOW_SIZE` (RFC 9113 section 6.5.2).
+    fn read_settings(&mut self, payload: &[u8]) {
+        for byte in payload {
+            self.setting[self.setting_have] = *byte;
+            self.setting_have = (self.setting_have + 1) % SETTING;
+            if let (0, [0, INITIAL_WINDOW_SIZE, value @ ..]) = (self.setting_have, self.setting) {
+                self.signals.window_is(u32::from_be_bytes(value));
+            }
+        }
+    }
+
     fn begin_frame(&mut self, now: Instant) {
         let [high, middle, low, kind, flags, ..] = self.head;
         self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        self.setting_have = 0;
+        self.payload = match kind {
+            DATA => Payload::Body,
+            SETTINGS => Payload::Settings,
+            _ => Payload::Other,
+        };
         if matches!(kind, HEADERS | CONTINUATION) {
             self.ends_block = flags & END_HEADERS != 0;
             if kind == HEADERS {
-                let elapsed = now.saturating_duration_since(self.started).as_millis();
-                self.signals
-                    .open_since
-                    .store(usize::try_from(elapsed).unwrap_or(usize::MAX - 1) + 1, Ordering::Relaxed);
+                self.signals.head_began(now.saturating_duration_since(self.started));
             }
         }
         let within = match kind {
@@ -148,7 +137,7 @@ impl Meter {
             (true, true) => Reason::NO_ERROR,
         };
         if fault != Reason::NO_ERROR {
-            self.signals.fault.store(fault.into(), Ordering::Relaxed);
+            self.signals.ends_with(fault);
         }
         self.end_payload();
     }
@@ -156,7 +145,7 @@ impl Meter {
     fn end_payload(&mut self) {
         if self.skip == 0 && self.ends_block {
             self.ends_block = false;
-            self.signals.open_since.store(0, Ordering::Relaxed);
+            self.signals.head_ended();
         }
     }
 }
@@ -206,6 +195,9 @@ const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 /// The client's connection preface (RFC 9113 section 3.4), in bytes.
 const PREFACE: usize = 24;
+/// One setting, in bytes (RFC 9113 section 6.5.1), and the one of interest.
+const SETTING: usize = 6;
+const INITIAL_WINDOW_SIZE: u8 = 4;
 const KINDS: usize = 5;
 /// At most so many at once, and so many more each second: empty DATA, `RST_STREAM`, SETTINGS, PING, all others.
 const ALLOWANCES: [(usize, usize); KINDS] = [(100, 10), (200, 50), (100, 10), (1000, 200), (1000, 200)];
@@ -217,6 +209,8 @@ const MOST_EARNED: usize = 100_000;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
@@ -326,13 +320,29 @@ mod tests {
     }
 
     #[test]
-    fn reading_waits_for_its_turn() {
-        let signals = Signals::default();
-        assert_eq!(signals.allowed(), 0);
-        assert!(signals.allow(10));
-        assert_eq!(signals.allowed(), 10);
-        signals.used(4);
-        assert_eq!(signals.allowed(), 6);
-        assert!(!signals.allow(10));
+    fn the_window_of_new_streams_is_known_however_the_bytes_are_cut() {
+        let settings = |settings: &[(u16, u32)]| {
+            let mut bytes = frame(SETTINGS, 0, settings.len() * SETTING);
+            bytes.truncate(9);
+            settings.iter().for_each(|(id, value)| {
+                bytes.extend(id.to_be_bytes());
+                bytes.extend(value.to_be_bytes());
+            });
+            bytes
+        };
+        for size in [1, 2, 5, 6, 7, 100] {
+            let mut fed = Fed::new();
+            assert_eq!(fed.signals.window(), 65_535);
+            for (sent, window) in [
+                (&[(4, 0)][..], 0),
+                (&[(1, 4), (4, 1000), (5, 16_384)], 1000),
+                (&[(260, 0), (3, 4)], 1000),
+                (&[(4, 1 << 20)], 65_535),
+            ] {
+                let bytes = [settings(sent), frame(PING, 0, 8)].concat();
+                bytes.chunks(size).for_each(|part| fed.meter.read(part, fed.now));
+                assert_eq!(fed.signals.window(), window, "{size} {sent:?}");
+            }
+        }
     }
 }

@@ -8,10 +8,7 @@ use std::{
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::{
-    super::now,
-    meter::{Meter, Signals},
-};
+use super::{super::now, meter::Meter, signals::Signals};
 
 /// A connection whose frames are counted as they come in. It reads no more than it is allowed, so that streams which
 /// arrived are looked at before more are made.
@@ -36,10 +33,12 @@ impl AsyncRead for Metered {
             return Poll::Pending;
         }
         let before = buffer.filled().len();
-        let mut part = (&mut self.stream).take(allowed as u64);
+        // Bodies open no streams, and have windows of their own.
+        let of_body = self.meter.body_left();
+        let mut part = (&mut self.stream).take((allowed + of_body) as u64);
         ready!(Pin::new(&mut part).poll_read(cx, buffer))?;
         let read = &buffer.filled()[before..];
-        self.signals.used(read.len());
+        self.signals.used(read.len(), of_body);
         self.meter.read(read, now());
         Poll::Ready(Ok(()))
     }

@@ -1,21 +1,21 @@
 //! HTTP/2 with clients (RFC 9113): a connection whose streams are requests like all others.
 //!
 //! [`metered`] counts what a client sends, and stops a flood; here each stream's head is judged as the gate judges one of
-//! HTTP/1.1; [`session`] is what the framework then sees.
+//! HTTP/1.1; [`live`] bounds what its streams hold; [`session`] is what the framework then sees.
 
+mod live;
 mod meter;
 mod metered;
 mod reply;
 mod session;
+mod signals;
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::Poll,
     time::{Duration, Instant},
 };
@@ -25,7 +25,7 @@ use h2::{
     Reason as Code, RecvStream,
     server::{Builder, Connection, SendResponse},
 };
-use http::{HeaderMap, Request, Response, Version};
+use http::{HeaderMap, Request, Response, Version, header};
 use pingora::{
     apps::HttpServerApp,
     protocols::{Digest, Stream, http::ServerSession},
@@ -34,11 +34,18 @@ use pingora::{
 };
 use tokio::time::interval;
 
-use self::{meter::Signals, metered::Metered, session::StreamSession};
+use self::{
+    live::{Begun, Live, Share, Turn},
+    metered::Metered,
+    session::StreamSession,
+    signals::Signals,
+};
 use super::{
+    connections::Entry,
     context::RequestId,
     gate::Gate,
     grpc, now,
+    place::Place,
     respond::{Failure, problem},
 };
 use crate::{
@@ -51,8 +58,9 @@ struct Client {
     connection: Connection<Metered, Bytes>,
     signals: Arc<Signals>,
     digest: Digest,
-    /// What its streams hold at the moment.
     live: Arc<Live>,
+    /// Streams that wait to begin.
+    queued: VecDeque<Waiting>,
     started: Instant,
     /// When the last stream was opened.
     used: Instant,
@@ -60,17 +68,10 @@ struct Client {
     refused: usize,
 }
 
-/// What streams that are being served hold together.
-#[derive(Default)]
-struct Live {
-    streams: AtomicUsize,
-    fields: AtomicUsize,
-}
-
-/// The share of one stream in it.
-struct Share {
-    live: Arc<Live>,
-    fields: usize,
+/// A stream that may begin.
+struct Waiting {
+    session: StreamSession,
+    share: Share,
 }
 
 /// What a connection brought.
@@ -85,12 +86,15 @@ enum Event {
 
 impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
     /// Serves every stream of a connection, until it ends.
-    pub(super) async fn serve_http2(&self, stream: Stream, shutdown: &ShutdownWatch) {
-        let Some(mut client) = Client::greet(stream, self.limits.head, self.limits.head_timeout).await else { return };
+    pub(super) async fn serve_http2(&self, stream: Stream, entry: &Entry, shutdown: &ShutdownWatch) {
+        let Some(mut client) = self.greet(stream, entry.place()).await else { return };
         let mut stopping = shutdown.clone();
         let mut stopped = pin!(async move {
             let _ = stopping.wait_for(|stop| *stop).await;
         });
+        let place = entry.place();
+        let mut closed = pin!(place.closed());
+        let live = Arc::clone(&client.live);
         let mut is_stopping = false;
         let mut alarm = interval(self.limits.head_timeout / 4);
         loop {
@@ -101,7 +105,12 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
                     client.connection.graceful_shutdown();
                     continue;
                 }
+                () = &mut closed => return client.end(Code::NO_ERROR).await,
                 event = client.next() => event,
+                () = live.changed(), if !client.queued.is_empty() => {
+                    self.begin_queued(&mut client, shutdown);
+                    continue;
+                }
                 _ = alarm.tick() => match client.overdue(self.limits.head_timeout) {
                     None => continue,
                     Some(Overdue::Idle) => return client.end(Code::NO_ERROR).await,
@@ -109,7 +118,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
                 },
             };
             match event {
-                Event::Opened(request, respond) => self.serve_stream(&mut client, request, respond, shutdown),
+                Event::Opened(request, respond) => self.open(&mut client, entry, request, respond, shutdown),
                 Event::Ended => return,
                 Event::Fault(code) => {
                     client.end(code).await;
@@ -120,29 +129,71 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
         }
     }
 
-    fn serve_stream(
+    /// Agrees on the terms.
+    async fn greet(&self, stream: Stream, place: Arc<Place>) -> Option<Client> {
+        let digest = Digest {
+            ssl_digest: stream.get_ssl_digest(),
+            timing_digest: stream.get_timing_digest(),
+            proxy_digest: stream.get_proxy_digest(),
+            socket_digest: stream.get_socket_digest(),
+        };
+        let signals = Arc::new(Signals::default());
+        signals.allow(TURN);
+        let metered = Metered::new(stream, Arc::clone(&signals));
+        let handshake = terms(self.limits.head).handshake(metered);
+        let connection = timeout(self.limits.head_timeout, handshake).await.ok()?.ok()?;
+        let (replies, in_flight) = (Arc::clone(&self.shared.replies), Arc::clone(&self.shared.in_flight));
+        let live = Live::new(Arc::clone(&signals), place, replies, in_flight);
+        let (started, queued) = (now(), VecDeque::new());
+        Some(Client { connection, signals, digest, live, queued, started, used: started, refused: 0 })
+    }
+
+    /// Judges the head of a stream, and begins with it where there is room.
+    fn open(
         &self,
         client: &mut Client,
+        entry: &Entry,
         request: Request<RecvStream>,
         mut respond: SendResponse<Bytes>,
         shutdown: &ShutdownWatch,
     ) {
         client.used = now();
         let (mut head, body) = request.into_parts();
+        let crumbs = crumbs(&head.headers);
         if let Err(violation) = check_stream_head(&mut head, self.limits.head) {
             client.refused += 1;
             let id = RequestId::fresh();
             refuse(respond, &head.headers, violation, &id);
             return self.record(client.peer(), violation.reason(), violation.status(), id.as_str());
         }
-        let Some(share) = Share::of(&client.live, head.headers.len()) else {
-            // Not looked at: the client may send it again.
+        // A stream that is not looked at may be sent again.
+        let turn = client.live.turn(client.queued.len());
+        let share = Share::of(&client.live, head.headers.len(), crumbs);
+        let Some(share) = share.filter(|_| turn != Turn::Never && !entry.is_overloaded(1)) else {
             return respond.send_reset(Code::REFUSED_STREAM);
         };
-        let mut session = StreamSession::new(head, body, respond, &client.digest);
+        let session = StreamSession::new(head, body, respond, &client.digest, Arc::clone(&client.live));
+        let waiting = Waiting { session, share };
+        if turn == Turn::Later {
+            return client.queued.push_back(waiting);
+        }
+        self.begin(client, waiting, shutdown);
+    }
+
+    fn begin_queued(&self, client: &mut Client, shutdown: &ShutdownWatch) {
+        while client.live.turn(0) == Turn::Now
+            && let Some(waiting) = client.queued.pop_front()
+        {
+            self.begin(client, waiting, shutdown);
+        }
+    }
+
+    fn begin(&self, client: &Client, waiting: Waiting, shutdown: &ShutdownWatch) {
+        let Waiting { mut session, share } = waiting;
+        let Some(begun) = Begun::of(&client.live) else { return };
         let (app, shutdown, patience) = (Arc::clone(&self.inner), shutdown.clone(), self.limits.head_timeout);
         tokio::spawn(async move {
-            let _share = share;
+            let _held = (share, begun);
             if session.is_what_it_tells(patience).await {
                 app.process_new_http(ServerSession::new_custom(Box::new(session)), &shutdown).await;
             }
@@ -159,22 +210,6 @@ enum Overdue {
 }
 
 impl Client {
-    /// Agrees on the terms, within `patience`.
-    async fn greet(stream: Stream, limits: HeadLimits, patience: Duration) -> Option<Self> {
-        let digest = Digest {
-            ssl_digest: stream.get_ssl_digest(),
-            timing_digest: stream.get_timing_digest(),
-            proxy_digest: stream.get_proxy_digest(),
-            socket_digest: stream.get_socket_digest(),
-        };
-        let signals = Arc::new(Signals::default());
-        signals.allow(TURN);
-        let metered = Metered::new(stream, Arc::clone(&signals));
-        let connection = timeout(patience, terms(limits).handshake(metered)).await.ok()?.ok()?;
-        let (started, live) = (now(), Arc::default());
-        Some(Self { connection, signals, digest, live, started, used: started, refused: 0 })
-    }
-
     /// The next stream that is opened. Reading goes on only when none waits, so that few wait at any time.
     async fn next(&mut self) -> Event {
         poll_fn(|cx| {
@@ -203,8 +238,7 @@ impl Client {
         if waited.is_some_and(|waited| waited >= head_timeout) {
             return Some(Overdue::Head);
         }
-        let busy = self.live.streams.load(Ordering::Relaxed) > 0;
-        let idle = !busy && now.saturating_duration_since(self.used) >= IDLE;
+        let idle = self.live.is_idle() && self.queued.is_empty() && now.saturating_duration_since(self.used) >= IDLE;
         idle.then_some(Overdue::Idle)
     }
 
@@ -215,27 +249,8 @@ impl Client {
         let _ = timeout(CLOSING, poll_fn(|cx| self.connection.poll_closed(cx))).await;
     }
 
-    fn peer(&self) -> Option<std::net::IpAddr> {
+    fn peer(&self) -> Option<IpAddr> {
         self.digest.socket_digest.as_ref()?.peer_addr()?.as_inet().map(SocketAddr::ip)
-    }
-}
-
-impl Share {
-    /// `None` if the others hold too much.
-    fn of(live: &Arc<Live>, fields: usize) -> Option<Self> {
-        if live.fields.load(Ordering::Relaxed) + fields > MOST_FIELDS {
-            return None;
-        }
-        live.fields.fetch_add(fields, Ordering::Relaxed);
-        live.streams.fetch_add(1, Ordering::Relaxed);
-        Some(Self { live: Arc::clone(live), fields })
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.live.fields.fetch_sub(self.fields, Ordering::Relaxed);
-        self.live.streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -250,8 +265,15 @@ fn terms(limits: HeadLimits) -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
+        .max_concurrent_reset_streams(MOST_REMEMBERED)
         .max_local_error_reset_streams(Some(MOST_ERRORS));
     terms
+}
+
+/// The bytes of a cookie that comes in several fields, each of which may have cost one byte; they are about to be joined.
+fn crumbs(headers: &HeaderMap) -> usize {
+    let crumbs = headers.get_all(header::COOKIE);
+    if crumbs.iter().nth(1).is_none() { 0 } else { crumbs.iter().map(http::HeaderValue::len).sum() }
 }
 
 /// Answers a stream whose head breaks the rules. Where the client takes no reply, its stream counts as open.
@@ -271,18 +293,19 @@ fn refuse(mut respond: SendResponse<Bytes>, request: &HeaderMap, violation: Viol
 const FIELD_OVERHEAD: usize = 32;
 const PSEUDO_FIELDS: usize = 256;
 const MAX_STREAMS: u32 = 100;
-/// Header fields that all streams of a connection hold together; each costs a client as little as one byte.
-const MOST_FIELDS: usize = 4096;
 /// What may be on its way to us, in bytes: on one stream, and on all.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// What waits on one stream for a client that reads slowly, in bytes.
 const SEND_BUFFER: usize = 64 * 1024;
+/// Streams that were reset and are remembered for a while: their clients may not have heard of it yet.
+const MOST_REMEMBERED: usize = 16;
 /// Streams that break the protocol, and those whose head is refused, until the connection ends.
 const MOST_ERRORS: usize = 256;
 const MOST_REFUSED: usize = 32;
-/// What is read before waiting streams are looked at, in bytes.
-const TURN: usize = 8 * 1024;
+/// What is read beside bodies before waiting streams are looked at, in bytes: what they take until then is kept as long as
+/// the connection.
+const TURN: usize = 1024;
 /// How long a connection may have no stream.
 const IDLE: Duration = Duration::from_secs(60);
 /// How long a client may take to read why its connection ends.

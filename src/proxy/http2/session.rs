@@ -3,7 +3,7 @@
 //! The framework has a session for HTTP/2 of its own, which waits for a body for ever, drops interim replies, and ends
 //! a body with an empty part that its HTTP/1.1 side then turns into a second end. This one does none of that.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use h2::{RecvStream, server::SendResponse};
 use http::{HeaderMap, request::Parts};
 use pingora::{
     Error,
-    ErrorType::{ConnectionClosed, H2Error, ReadError, ReadTimedout, WriteTimedout},
+    ErrorType::{ConnectionClosed, H2Error, ReadError, ReadTimedout},
     OrErr, Result,
     http::{RequestHeader, ResponseHeader},
     protocols::{
@@ -25,14 +25,28 @@ use pingora::{
         },
         l4::socket::SocketAddr,
     },
-    time::timeout,
 };
 
-use super::reply::Reply;
+use super::{
+    live::Live,
+    reply::{Reply, Waits, in_time},
+};
 use crate::proxy::{
     body::{MAX_PREREAD, declared_length},
     link::Link,
 };
+
+/// Whether nothing but the end of a reply follows.
+fn is_bare_end(task: &HttpTask) -> bool {
+    match task {
+        HttpTask::Body(None, true) | HttpTask::Trailer(None) | HttpTask::Done => true,
+        HttpTask::Header(..)
+        | HttpTask::Body(..)
+        | HttpTask::UpgradedBody(..)
+        | HttpTask::Trailer(Some(_))
+        | HttpTask::Failed(_) => false,
+    }
+}
 
 /// A request and the way back for its reply.
 pub(super) struct StreamSession {
@@ -56,10 +70,16 @@ pub(super) struct StreamSession {
 
 impl StreamSession {
     /// A stream of the connection with this digest.
-    pub(super) fn new(request: Parts, body: RecvStream, respond: SendResponse<Bytes>, connection: &Digest) -> Self {
-        let reply = Reply::new(respond, &request.method);
-        let link = Link::of(Some(connection)).map(Link::of_a_stream).unwrap_or_default();
+    pub(super) fn new(
+        request: Parts,
+        body: RecvStream,
+        respond: SendResponse<Bytes>,
+        connection: &Digest,
+        live: Arc<Live>,
+    ) -> Self {
+        let link = Link::of(Some(connection)).map(Link::of_a_stream).unwrap_or_default().at(live.pace());
         let digest = Digest { proxy_digest: link.carried(), ..connection.clone() };
+        let reply = Reply::new(respond, &request.method, live);
         let declared = declared_length(&request.headers);
         Self {
             request: request.into(),
@@ -85,6 +105,11 @@ impl StreamSession {
         }
         let ended = in_time(Some(patience), ReadTimedout, self.next_part()).await;
         matches!(ended, Ok(None))
+    }
+
+    fn waits(&self) -> Waits {
+        let ahead = Link::of(Some(&self.digest)).map_or(0, Link::expected);
+        Waits { patience: self.write_timeout, ahead }
     }
 
     /// As `read_body_or_idle` says, for as long as the request may wait.
@@ -133,19 +158,6 @@ impl StreamSession {
     }
 }
 
-/// Awaits `action`, at most for `patience`.
-async fn in_time<T>(
-    patience: Option<Duration>,
-    late: pingora::ErrorType,
-    action: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let Some(patience) = patience else { return action.await };
-    match timeout(patience, action).await {
-        Ok(done) => done,
-        Err(_) => Error::e_explain(late, "the client took too long"),
-    }
-}
-
 #[async_trait]
 impl Session for StreamSession {
     fn req_header(&self) -> &RequestHeader {
@@ -177,22 +189,26 @@ impl Session for StreamSession {
     }
 
     async fn write_body(&mut self, part: Bytes, end: bool) -> Result<()> {
-        in_time(self.write_timeout, WriteTimedout, self.reply.send_part(part, end)).await.map_err(Error::into_down)
+        let waits = self.waits();
+        self.reply.send_part(part, end, waits).await.map_err(Error::into_down)
     }
 
     async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
-        self.reply.send_trailers(trailers).map_err(Error::into_down)
+        let waits = self.waits();
+        self.reply.send_trailers(trailers, waits).await.map_err(Error::into_down)
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         let mut end = false;
-        for task in tasks {
+        let mut tasks = tasks.into_iter().peekable();
+        while let Some(task) = tasks.next() {
             end |= match task {
                 HttpTask::Header(head, end) => {
                     self.write_response_header(head, end).await?;
                     end
                 }
                 HttpTask::Body(part, end) => {
+                    let end = end || tasks.peek().is_some_and(is_bare_end);
                     if let Some(part) = part.filter(|part| !part.is_empty()) {
                         self.write_body(part, end).await?;
                     }
@@ -208,7 +224,7 @@ impl Session for StreamSession {
             };
         }
         if end {
-            self.reply.end().map_err(Error::into_down)?;
+            self.reply.end(self.write_timeout).map_err(Error::into_down)?;
         }
         Ok(end)
     }
@@ -254,7 +270,7 @@ impl Session for StreamSession {
     }
 
     async fn finish(&mut self) -> Result<()> {
-        self.reply.end().map_err(Error::into_down)
+        self.reply.end(self.write_timeout).map_err(Error::into_down)
     }
 
     fn is_body_empty(&mut self) -> bool {

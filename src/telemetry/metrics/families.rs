@@ -1,7 +1,7 @@
 //! Every family of series that the gateway exposes, by name.
 
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     process_collector::ProcessCollector,
 };
 
@@ -21,6 +21,8 @@ pub(super) struct Families {
     pub(super) cache_evictions: IntCounter,
     pub(super) in_flight: IntGauge,
     pub(super) connections: IntGauge,
+    pub(super) reply_buffer: IntGauge,
+    pub(super) limits: IntGaugeVec,
     pub(super) access_log_dropped: IntCounter,
     pub(super) log_lines_lost: IntCounterVec,
     pub(super) store_up: IntGauge,
@@ -59,16 +61,14 @@ impl Families {
                 "Replies on routes with `session_token`, by whether a token was put in, or why not.",
                 &["route", "result"],
             ),
-            rate_limited: counters(
-                "scopegate_rate_limited_total",
-                "Requests and connections refused by a limit.",
-                &["limit"],
-            ),
+            rate_limited: counters("scopegate_rate_limited_total", "What a limit refused or cut off.", &["limit"]),
             key_expiry: gauges("scopegate_key_expiry_timestamp_seconds", "When a retired key ends.", &["kid"]),
             cache_entries: gauge("scopegate_token_cache_entries", "Verified tokens kept."),
             cache_evictions: counter("scopegate_token_cache_evictions_total", "Verified tokens pushed out by others."),
             in_flight: gauge("scopegate_in_flight_requests", "Requests being served."),
             connections: gauge("scopegate_open_connections", "Connections that clients have open."),
+            reply_buffer: gauge("scopegate_reply_buffer_bytes", "Bytes of replies that may wait for slow clients."),
+            limits: limits(registry),
             store_up: gauge("scopegate_store_up", "Whether the store could be read and written when last tried."),
             access_log_dropped: counter(
                 "scopegate_access_log_dropped_total",
@@ -77,6 +77,10 @@ impl Families {
             log_lines_lost: log_lines_lost(registry),
         }
     }
+}
+
+fn limits(registry: &Registry) -> IntGaugeVec {
+    register(registry, IntGaugeVec::new(Opts::new("scopegate_limit", "What a figure may come to."), &["name"]))
 }
 
 fn log_lines_lost(registry: &Registry) -> IntCounterVec {

@@ -59,6 +59,8 @@ pub struct Readings<'r> {
     pub in_flight: usize,
     /// Connections that clients have open.
     pub connections: usize,
+    /// Bytes of replies that wait for clients.
+    pub reply_buffer: usize,
     /// Lines of the access log lost since the start.
     pub access_log_lost: u64,
     /// Lines of the diagnostic log lost since the start.
@@ -68,6 +70,9 @@ pub struct Readings<'r> {
     /// Every upstream, in the order of the configuration.
     pub upstreams: &'r [GroupReading],
 }
+
+/// A limit, and how much it allows.
+pub type Bound = (Limit, usize);
 
 /// Every metric of the gateway. A series is looked up once, at its first use, and kept.
 pub struct Metrics {
@@ -220,6 +225,14 @@ impl Metrics {
         self.upstreams[upstream.place()].connect_failures.inc();
     }
 
+    /// States what figures may come to.
+    pub fn state_bounds(&self, bounds: &[Bound]) {
+        for (limit, most) in bounds {
+            let most = i64::try_from(*most).unwrap_or(i64::MAX);
+            self.families.limits.with_label_values(&[limit.name()]).set(most);
+        }
+    }
+
     /// States when retired keys end; keys in use have no end.
     pub fn state_key_ends<'k>(&self, ends: impl Iterator<Item = (&'k str, Timestamp)>) {
         self.families.key_expiry.reset();
@@ -236,6 +249,7 @@ impl Metrics {
         self.families.cache_entries.set(signed(readings.cache_entries));
         self.families.in_flight.set(signed(readings.in_flight as u64));
         self.families.connections.set(signed(readings.connections as u64));
+        self.families.reply_buffer.set(signed(readings.reply_buffer as u64));
         let evictions = &self.families.cache_evictions;
         evictions.inc_by(readings.cache_evictions.saturating_sub(evictions.get()));
         let lost = |series: &IntCounter, lines: u64| series.inc_by(lines.saturating_sub(series.get()));
