@@ -223,7 +223,7 @@ mod tests {
             ("{} {}".to_owned(), false),
             (format!("{{\"a\":{}1{}}}", "[".repeat(200), "]".repeat(200)), false),
         ] {
-            assert_eq!(Object::parse(json.as_bytes()).is_some(), expected, "{:.80}", json);
+            assert_eq!(Object::parse(json.as_bytes()).is_some(), expected, "{json:.80}");
         }
         assert!(Object::parse(b"{\"a\":\"\xff\"}").is_none());
     }

@@ -27,7 +27,7 @@ pub(super) enum WrittenSource {
     Discovery(Place),
     Pem(At<Vec<At<String>>>),
     Secret(At<String>),
-    Introspection(At<raw::Introspection>),
+    Introspection(Box<At<raw::Introspection>>),
 }
 
 impl WrittenSource {
@@ -60,7 +60,7 @@ pub(super) fn one_source(
         discovery.given().filter(|at| at.value).map(|at| WrittenSource::Discovery(at.place)),
         pem.given().map(WrittenSource::Pem),
         secret.given().map(WrittenSource::Secret),
-        introspection.given().map(WrittenSource::Introspection),
+        introspection.given().map(|at| WrittenSource::Introspection(Box::new(at))),
     ];
     let mut found = found.into_iter().flatten();
     let source = found.next();
