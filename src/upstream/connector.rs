@@ -108,9 +108,9 @@ impl Judged {
     }
 
     fn begin_if_expected(&mut self) {
-        let expected = self.digest.as_deref().and_then(Expected::carried);
-        if expected.is_some_and(|Expected(expected)| expected.load(Relaxed)) {
-            expected.map(|Expected(expected)| expected.store(false, Relaxed));
+        let Some(Expected(expected)) = self.digest.as_deref().and_then(Expected::carried) else { return };
+        if expected.load(Relaxed) {
+            expected.store(false, Relaxed);
             self.replies.expect();
         }
     }
