@@ -73,9 +73,9 @@ impl Place {
             (Self::Size { digits: digits @ 0..=15, size }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 Self::Size { digits: digits + 1, size: size << 4 | hex(byte) }
             }
-            (Self::Size { digits: 1.., size }, b';' | b' ' | b'\t') => Self::Extension { size },
             (Self::Size { digits: 1.., size } | Self::Extension { size }, b'\r') => Self::SizeLf { size },
-            (Self::Extension { size }, b'\t' | b' '..=b'~' | 0x80..) => Self::Extension { size },
+            (Self::Size { digits: 1.., size }, b';' | b' ' | b'\t')
+            | (Self::Extension { size }, b'\t' | b' '..=b'~' | 0x80..) => Self::Extension { size },
             (Self::SizeLf { size: 0 }, b'\n') => Self::Trailer { bytes: 0, line: 0 },
             (Self::SizeLf { size }, b'\n') => Self::Data { left: size },
             (Self::DataCr, b'\r') => Self::DataLf,
@@ -84,9 +84,8 @@ impl Place {
             (Self::Trailer { bytes: bytes @ ..MOST_TRAILER_BYTES, line }, b'\t' | b' '..=b'~' | 0x80..) => {
                 Self::Trailer { bytes: bytes + 1, line: line + 1 }
             }
-            (Self::TrailerLf { line: 0, .. }, b'\n') => Self::End,
+            (Self::TrailerLf { line: 0, .. }, b'\n') | (Self::End, _) => Self::End,
             (Self::TrailerLf { bytes, .. }, b'\n') => Self::Trailer { bytes, line: 0 },
-            (Self::End, _) => Self::End,
             (
                 Self::Size { .. }
                 | Self::Extension { .. }
