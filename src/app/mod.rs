@@ -85,7 +85,9 @@ pub fn run_on(config: Config, store: OpenStore, announce: impl FnOnce() + Send +
     // there.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let listeners = Opened::new(&config)?;
-    exposed_files(&config).iter().for_each(|exposed| tracing::warn!("{exposed}"));
+    for exposed in exposed_files(&config) {
+        tracing::warn!("{exposed}");
+    }
     let (mut from, secrets, state) = store.first_state(&config)?;
     if state.is_without_clients() {
         tracing::warn!(
@@ -98,7 +100,7 @@ pub fn run_on(config: Config, store: OpenStore, announce: impl FnOnce() + Send +
     store.catch_up_on_tokens(&targets, &mut from)?;
     let followed = Arc::new(store.follow(targets, from, secrets, orders));
     server.follow_keys()?;
-    server.run(followed, announce)
+    server.run(&followed, announce)
 }
 
 /// A secret that is missing is told before anything is made, opened or served, and all of them at once. A gateway that

@@ -172,12 +172,12 @@ impl Server {
     }
 
     /// Listens until a signal. `announce` is called once every listener takes connections.
-    pub(super) fn run(self, store: Arc<Followed>, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
+    pub(super) fn run(self, store: &Arc<Followed>, announce: impl FnOnce() + Send + 'static) -> Result<(), AppError> {
         let mut server =
             pingora::server::Server::new_with_opt_and_conf(None, server_conf(self.threads, self.shares.pooled));
         server.bootstrap();
         let metrics = Arc::clone(&self.gateway.metrics);
-        let (signals, admin) = (self.signals(&store), self.admin());
+        let (signals, admin) = (self.signals(store), self.admin());
         let (public_share, admin_share) = (self.public_share(), self.admin_share());
         let addresses = self.listeners.addresses();
         let ready = Arc::clone(&self.ready);
@@ -202,7 +202,7 @@ impl Server {
         }
         announce_when_served(addresses, ready, announce)?;
         server.run(RunArgs { shutdown_signal: Box::new(signals) });
-        leave(&store);
+        leave(store);
         Ok(())
     }
 

@@ -31,7 +31,9 @@ pub fn run(path: &Path, format: Format, out: &mut dyn Write, err: &mut dyn Write
     let good = checked.is_ok();
     if let (Ok(config), Format::Text) = (&checked, format) {
         // Whoever checks is told; whether a warning can be written decides nothing.
-        exposed_files(config).iter().for_each(|exposed| drop(writeln!(err, "warning: {}", printable(exposed))));
+        for exposed in exposed_files(config) {
+            let _ = writeln!(err, "warning: {}", printable(&exposed));
+        }
     }
     let written = match (checked, format) {
         (Ok(config), Format::Text) => writeln!(out, "{}", summary(path, &config)),

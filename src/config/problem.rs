@@ -45,17 +45,17 @@ impl Problems {
 
     /// Adds a problem at `place`.
     pub fn push(&mut self, place: Place, message: impl Into<String>) {
-        self.add(Some(place), message.into());
+        self.add(Some(place), &message.into());
     }
 
     /// Adds a problem of the file as a whole.
     pub fn push_whole(&mut self, message: impl Into<String>) {
-        self.add(None, message.into());
+        self.add(None, &message.into());
     }
 
-    fn add(&mut self, place: Option<Place>, message: String) {
+    fn add(&mut self, place: Option<Place>, message: &str) {
         // A path, or an error of a library, can hold a line break or what a terminal takes for a command.
-        let message = printable(&message).into_owned();
+        let message = printable(message).into_owned();
         self.found.push(Problem { place, message });
     }
 

@@ -50,7 +50,9 @@ impl<W: Write + Send + 'static> Writer<W> {
         let writer = Self { output, portion, sinks: sinks.iter().map(reported).collect(), rest: Vec::new() };
         let started = thread::Builder::new().name("log".to_owned()).spawn(move || writer.run());
         let started = started.expect("the process may start a thread at its start");
-        sinks.iter().for_each(|sink| sink.written_by(started.thread().clone()));
+        for sink in sinks {
+            sink.written_by(started.thread().clone());
+        }
     }
 
     fn run(mut self) {

@@ -23,7 +23,7 @@ const PIPE: usize = 65_536;
 /// A pipe that takes nothing more, and the end at which nobody reads.
 fn blocked() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe().unwrap();
-    writer.write_all(&[b' '; PIPE]).unwrap();
+    writer.write_all(&vec![b' '; PIPE]).unwrap();
     (reader, writer)
 }
 
@@ -65,7 +65,7 @@ impl Output {
         let read = Self::default();
         let output = read.clone();
         thread::spawn(move || {
-            let mut part = [0; 65_536];
+            let mut part = vec![0; 65_536];
             while let Ok(length @ 1..) = reader.read(&mut part) {
                 output.0.lock().unwrap().extend_from_slice(&part[..length]);
             }
@@ -155,7 +155,7 @@ fn what_waits_is_bounded_and_what_was_lost_is_said_once_it_flows_again() {
     assert!(more < 32 << 20, "{more} bytes more");
     // What filled the pipes comes first.
     for reader in [&mut out_reader, &mut err_reader] {
-        reader.read_exact(&mut [0; PIPE]).unwrap();
+        reader.read_exact(&mut vec![0; PIPE]).unwrap();
     }
     let (out, err) = (Output::of(out_reader), Output::of(err_reader));
     await_that("each request is a line, or lost", || out.lines().len() + lost(&gateway, "access_log") == sent);

@@ -103,7 +103,9 @@ fn a_pipe_is_given_whole_lines_in_pieces_that_are_never_split() {
     let (mut writer, sink) = writer(output.clone(), Portion::Atomic);
     let line = |letter: &str, length: usize| format!("{}\n", letter.repeat(length - 1));
     let lines = [line("a", 1000), line("b", 3096), line("c", 2000), line("d", 5000), line("e", 4096), line("f", 1)];
-    lines.iter().for_each(|line| sink.append(line.as_bytes()));
+    for line in &lines {
+        sink.append(line.as_bytes());
+    }
     writer.write_out(0, &mut Vec::new());
     let taken = output.taken.lock().unwrap().clone();
     let lengths: Vec<usize> = taken.iter().map(Vec::len).collect();
@@ -132,7 +134,7 @@ fn whoever_logs_never_waits_and_what_does_not_fit_is_counted() {
     let read = thread::spawn(move || {
         let (mut reader, mut text) = (reader, String::new());
         reader.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-        let mut part = [0; 65536];
+        let mut part = vec![0; 65536];
         while let Ok(length @ 1..) = reader.read(&mut part) {
             text.push_str(std::str::from_utf8(&part[..length]).unwrap());
         }
