@@ -12,7 +12,7 @@ use std::{
 use scopegate::domain::{ALL_REASONS, Reason};
 
 /// The metric names of the contract, section 10.
-const METRICS: [&str; 29] = [
+const METRICS: [&str; 31] = [
     "scopegate_requests_total",
     "scopegate_request_duration_seconds",
     "scopegate_upstream_duration_seconds",
@@ -35,6 +35,8 @@ const METRICS: [&str; 29] = [
     "scopegate_config_last_reload_timestamp_seconds",
     "scopegate_in_flight_requests",
     "scopegate_open_connections",
+    "scopegate_limit",
+    "scopegate_reply_buffer_bytes",
     "scopegate_store_up",
     "scopegate_build_info",
     "process_cpu_seconds_total",

@@ -34,7 +34,7 @@ fn assert_bearer(values: &[HeaderValue], query: Option<&str>, read: Credentials<
         [value] => {
             let value = value.as_bytes();
             let scheme = value.split(|byte| b" \t".contains(byte)).next().expect("splitting leaves one part");
-            let token = value.strip_prefix(scheme).and_then(|rest| rest.strip_prefix(b" "));
+            let token = value.strip_prefix(scheme).and_then(after_spaces);
             if !scheme.eq_ignore_ascii_case(b"Bearer") {
                 Credentials::Absent
             } else if query.is_some_and(names_token) {
@@ -66,10 +66,17 @@ fn assert_basic(values: &[HeaderValue], mut headers: HeaderMap) {
 }
 
 fn shown(value: &HeaderValue) -> Option<String> {
-    let (scheme, encoded) = value.as_bytes().split_at_checked(6)?;
+    let (scheme, rest) = value.as_bytes().split_at_checked(5)?;
+    let encoded = after_spaces(rest)?;
     let decoded = STANDARD.decode(encoded).ok()?;
     let spelt_so = STANDARD.encode(&decoded).as_bytes() == encoded;
-    (scheme.eq_ignore_ascii_case(b"basic ") && spelt_so).then(|| String::from_utf8(decoded).ok())?
+    (scheme.eq_ignore_ascii_case(b"basic") && spelt_so).then(|| String::from_utf8(decoded).ok())?
+}
+
+/// What follows one or more spaces (RFC 9110 section 11.4); `None` without any.
+fn after_spaces(text: &[u8]) -> Option<&[u8]> {
+    let spaces = text.iter().take_while(|byte| **byte == b' ').count();
+    (spaces > 0).then(|| &text[spaces..])
 }
 
 fn is_a_clients(shown: &str) -> bool {
