@@ -100,10 +100,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Gate<A> {
         let place = entry.place();
         // What most connections do not do for long, or at all, has a place of its own: a future is as large as the largest
         // thing it may ever wait for, and it stays as long as the connection.
-        let begin = Box::pin(listener.begin(stream, self.limits.head_timeout, metrics, replies));
+        let opening = Box::pin(listener.begin(stream, self.limits.head_timeout, metrics, replies));
         let begun = tokio::select! {
             biased;
-            begun = begin => begun,
+            begun = opening => begun,
             () = place.closed() => return None,
         };
         drop(place);
