@@ -359,15 +359,12 @@ mod tests {
         let (bytes, mut decoded, mut at) = (text.as_bytes(), Vec::new(), 0);
         while at < bytes.len() {
             let digits = text.get(at + 1..at + 3).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
-            match digits.filter(|_| bytes[at] == b'%') {
-                Some(digits) => {
-                    decoded.push(u8::from_str_radix(digits, 16).unwrap());
-                    at += 3;
-                }
-                None => {
-                    decoded.push(bytes[at]);
-                    at += 1;
-                }
+            if let Some(digits) = digits.filter(|_| bytes[at] == b'%') {
+                decoded.push(u8::from_str_radix(digits, 16).unwrap());
+                at += 3;
+            } else {
+                decoded.push(bytes[at]);
+                at += 1;
             }
         }
         String::from_utf8(decoded).unwrap()

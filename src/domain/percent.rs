@@ -13,7 +13,9 @@ pub fn percent_encoded(text: &str) -> Cow<'_, str> {
     for (at, byte) in bytes.iter().enumerate() {
         if must_be_encoded(bytes, at) {
             encoded.push('%');
-            [byte >> 4, byte & 15].iter().for_each(|digit| encoded.push(char::from(HEX_DIGITS[usize::from(*digit)])));
+            for digit in [byte >> 4, byte & 15] {
+                encoded.push(char::from(HEX_DIGITS[usize::from(digit)]));
+            }
         } else {
             encoded.push(char::from(*byte));
         }

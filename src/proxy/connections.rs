@@ -305,9 +305,9 @@ mod tests {
             assert!(enter(&connections, neighbour).is_some(), "{neighbour}");
         }
         let connections = connections(100, 2);
-        let _open: Vec<Entry> = ["2001:db8::1", "2001:db8::2"].map(|peer| enter(&connections, peer).unwrap()).into();
+        let open: Vec<Entry> = ["2001:db8::1", "2001:db8::2"].map(|peer| enter(&connections, peer).unwrap()).into();
         let closing = |entry: &Entry| entry.place().is_closing();
-        assert!(enter(&connections, "2001:db8::3").is_some() && _open.iter().any(closing), "one network of 64 bits");
+        assert!(enter(&connections, "2001:db8::3").is_some() && open.iter().any(closing), "one network of 64 bits");
     }
 
     #[test]

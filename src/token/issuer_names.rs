@@ -99,7 +99,10 @@ impl TenantPattern {
             Some((start, end)) => (start, Some(end)),
         };
         let plain = |part: &str| part.is_empty() || part.bytes().all(is_unreserved);
-        let sound = plain(start) && end.is_none_or(plain) && !(end.is_none() && !is_segment(start));
+        let sound = match end {
+            None => is_segment(start),
+            Some(end) => plain(start) && plain(end),
+        };
         sound.then(|| Self { start: start.to_owned(), end: end.map(ToOwned::to_owned) })
     }
 

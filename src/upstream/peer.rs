@@ -47,7 +47,7 @@ impl PeerMaker {
                 options.max_h2_streams = H2_STREAMS;
                 // What a slow client leaves there waits here: not more than that, and never in the way of other streams.
                 options.h2_stream_window_size = Some(H2_WINDOW);
-                options.h2_connection_window_size = Some(H2_WINDOW * H2_STREAMS as u32);
+                options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
             }
         }
         Self { options, tls: group.tls.clone().map(|tls| Arc::new(GroupTls::new(tls))), group_key: place as u64 }
@@ -95,3 +95,5 @@ const UNSPECIFIED: std::net::SocketAddr = std::net::SocketAddr::new(IpAddr::V4(I
 const H2_STREAMS: usize = 100;
 /// What a server may send ahead on one of them, in bytes.
 const H2_WINDOW: u32 = 256 * 1024;
+/// What all streams of a connection may be sent ahead.
+const H2_CONNECTION_WINDOW: u32 = 100 * H2_WINDOW;

@@ -6,7 +6,7 @@ use super::{UPSTREAM, problems};
 fn told_of(place: &str, name: &str) -> String {
     let name = name.replace('"', "\\\"");
     let route = format!("{{match: GET /x, scope: application.session, application_id: {{{place}: \"{name}\"}}}}");
-    problems(&format!("{}\nroutes:\n  - {route}", UPSTREAM))
+    problems(&format!("{UPSTREAM}\nroutes:\n  - {route}"))
 }
 
 #[test]

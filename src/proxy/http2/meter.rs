@@ -324,10 +324,10 @@ mod tests {
         let settings = |settings: &[(u16, u32)]| {
             let mut bytes = frame(SETTINGS, 0, settings.len() * SETTING);
             bytes.truncate(9);
-            settings.iter().for_each(|(id, value)| {
+            for (id, value) in settings {
                 bytes.extend(id.to_be_bytes());
                 bytes.extend(value.to_be_bytes());
-            });
+            }
             bytes
         };
         for size in [1, 2, 5, 6, 7, 100] {

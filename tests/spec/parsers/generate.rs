@@ -2,7 +2,7 @@
 
 use std::{env, fmt};
 
-use crate::harness::Request;
+use crate::harness::{Request, percent_encode_all};
 
 /// How many inputs of each kind are made.
 pub fn generated() -> usize {
@@ -157,7 +157,7 @@ impl Generator {
             0..=3 => (0..3 + self.below(12)).map(|_| self.token(name)).collect(),
             4..=7 => {
                 let mut query = format!("x=1&{name}={}&y[]=2", self.ours);
-                (0..1 + self.below(3)).for_each(|_| self.edit(&mut query, &PIECES));
+                (0..=self.below(3)).for_each(|_| self.edit(&mut query, &PIECES));
                 query
             }
             _ => {
@@ -222,7 +222,7 @@ impl Generator {
             (2, 'i' | 'I') => "%C4%B1".to_owned(),
             (2, 's') => "%C5%BF".to_owned(),
             (2, 'k') => "%E2%84%AA".to_owned(),
-            (3, '!'..='~') => encoded(char::from_u32(u32::from(letter) + 0xFEE0).unwrap()),
+            (3, '!'..='~') => percent_encode_all(&char::from_u32(u32::from(letter) + 0xFEE0).unwrap().to_string()),
             (4, '_') => self.pick(&[".", "[", "+", "%20", "%5B", "-", "__"]).to_owned(),
             _ => other.to_string(),
         }
@@ -405,8 +405,3 @@ const JSON_VALUES: [&str; 14] = [
     "{}",
     "[]",
 ];
-
-/// As a query spells a letter that is no ASCII.
-fn encoded(letter: char) -> String {
-    letter.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
