@@ -1,6 +1,9 @@
 //! Section 4: where a pattern means a path, no spelling of it passes by a more specific route (deny by likeness).
 
-use crate::harness::{APP, Gateway, Request, each_row, http2::Http2Client};
+use crate::harness::{
+    APP, Gateway, Request, each_row,
+    http2::{Answered, END_HEADERS, END_STREAM, Frames, HEADERS, Http2Client},
+};
 
 const ROOT: &str = include_str!("../../gateway.yaml");
 const DEPLOYED: &str = include_str!("../../deploy/gateway.yaml");
@@ -274,9 +277,23 @@ fn encoded_delimiters_pass_where_a_route_allows_them() {
 
 #[test]
 fn what_follows_a_number_sign_is_never_cut_off_unseen() {
-    let gateway = Gateway::start(|config| config.routes = WILDCARDS.map(ToOwned::to_owned).to_vec());
+    let gateway = Gateway::start(|config| {
+        config.routes = WILDCARDS.map(ToOwned::to_owned).to_vec();
+        config.plain("h2c: true");
+    });
     for target in ["/v1/pub/x#", "/v1/pub/x#/../prot", "/v1/pub/x?a=b#c", "/#", "/v1/prot#/pub"] {
         gateway.send(&Request::get(target)).assert_refused(400, "path");
+        let mut frames = Frames::open(gateway.public);
+        assert_eq!(frames.get(1, target).answer(1), Answered::Status(400), "{target}");
+        // Once more, for the table that compression keeps (RFC 7541 section 6.2.1), and from there by its index.
+        let length = u8::try_from(target.len()).unwrap();
+        let kept = [&[0x82, 0x86, 0x41, 1, b'a', 0x44, length][..], target.as_bytes()].concat();
+        frames.send(HEADERS, END_HEADERS | END_STREAM, 3, &kept);
+        assert_eq!(frames.answer(3), Answered::Status(400), "{target}, kept");
+        frames.send(HEADERS, END_HEADERS | END_STREAM, 5, &[0x82, 0x86, 0xbf, 0xbe]);
+        assert_eq!(frames.answer(5), Answered::Status(400), "{target}, by its index");
         gateway.upstream().assert_untouched();
+        assert_eq!(frames.get(7, "/v1/pub/x").answer(7), Answered::Status(200), "{target}");
+        gateway.upstream().forget();
     }
 }

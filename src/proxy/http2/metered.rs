@@ -8,20 +8,26 @@ use std::{
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::{super::now, meter::Meter, signals::Signals};
+use super::{
+    super::now,
+    meter::Meter,
+    signals::Signals,
+    targets::{CutPaths, Targets},
+};
 
 /// A connection whose frames are counted as they come in. It reads no more than it is allowed, so that streams which
 /// arrived are looked at before more are made.
 pub(super) struct Metered {
     stream: Stream,
     meter: Meter,
+    targets: Targets,
     signals: Arc<Signals>,
 }
 
 impl Metered {
-    pub(super) fn new(stream: Stream, signals: Arc<Signals>) -> Self {
+    pub(super) fn new(stream: Stream, signals: Arc<Signals>, cut: Arc<CutPaths>) -> Self {
         let meter = Meter::new(Arc::clone(&signals), now());
-        Self { stream, meter, signals }
+        Self { stream, meter, targets: Targets::new(cut), signals }
     }
 }
 
@@ -40,6 +46,7 @@ impl AsyncRead for Metered {
         let read = &buffer.filled()[before..];
         self.signals.used(read.len(), of_body);
         self.meter.read(read, now());
+        self.targets.read(read);
         Poll::Ready(Ok(()))
     }
 }

@@ -3,12 +3,14 @@
 //! [`metered`] counts what a client sends, and stops a flood; here each stream's head is judged as the gate judges one of
 //! HTTP/1.1; [`live`] bounds what its streams hold; [`session`] is what the framework then sees.
 
+mod hpack;
 mod live;
 mod meter;
 mod metered;
 mod reply;
 mod session;
 mod signals;
+mod targets;
 
 use std::{
     collections::VecDeque,
@@ -39,6 +41,7 @@ use self::{
     metered::Metered,
     session::StreamSession,
     signals::Signals,
+    targets::CutPaths,
 };
 use super::{
     connections::Entry,
@@ -57,6 +60,7 @@ use crate::{
 struct Client {
     connection: Connection<Metered, Bytes>,
     signals: Arc<Signals>,
+    cut: Arc<CutPaths>,
     digest: Digest,
     live: Arc<Live>,
     /// Streams that wait to begin.
@@ -139,13 +143,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
         };
         let signals = Arc::new(Signals::default());
         signals.allow(TURN);
-        let metered = Metered::new(stream, Arc::clone(&signals));
+        let cut = Arc::default();
+        let metered = Metered::new(stream, Arc::clone(&signals), Arc::clone(&cut));
         let handshake = terms(self.limits.head).handshake(metered);
         let connection = timeout(self.limits.head_timeout, handshake).await.ok()?.ok()?;
         let (replies, in_flight) = (Arc::clone(&self.shared.replies), Arc::clone(&self.shared.in_flight));
         let live = Live::new(Arc::clone(&signals), place, replies, in_flight);
         let (started, queued) = (now(), VecDeque::new());
-        Some(Client { connection, signals, digest, live, queued, started, used: started, refused: 0 })
+        Some(Client { connection, signals, cut, digest, live, queued, started, used: started, refused: 0 })
     }
 
     /// Judges the head of a stream, and begins with it where there is room.
@@ -160,7 +165,12 @@ impl<A: HttpServerApp + Send + Sync + 'static> Gate<A> {
         client.used = now();
         let (mut head, body) = request.into_parts();
         let crumbs = crumbs(&head.headers);
-        if let Err(violation) = check_stream_head(&mut head, self.limits.head) {
+        let judged = if client.cut.hold(respond.stream_id().into()) {
+            Err(Violation::Target)
+        } else {
+            check_stream_head(&mut head, self.limits.head)
+        };
+        if let Err(violation) = judged {
             client.refused += 1;
             let id = RequestId::fresh();
             refuse(respond, &head.headers, violation, &id);
