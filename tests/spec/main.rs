@@ -77,6 +77,7 @@
 // Matters of taste that read well in a table or a builder.
 #![allow(clippy::format_push_string, clippy::redundant_closure_for_method_calls, clippy::redundant_closure)]
 #![allow(clippy::semicolon_if_nothing_returned, clippy::type_complexity)]
+#![allow(clippy::format_collect, clippy::needless_pass_by_value)]
 
 mod harness;
 

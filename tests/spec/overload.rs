@@ -94,7 +94,8 @@ fn one_address_does_not_take_what_all_share() {
         config.limit("connections: 200").limit("in_flight: 100");
     });
     let limit = |name| gateway.metrics().value("scopegate_limit", &[("name", name)]);
-    assert_eq!([limit("connections_per_address"), limit("in_flight_per_address")], [150.0, 75.0]);
+    let shares = [limit("connections_per_address"), limit("in_flight_per_address")];
+    assert_eq!(shares.map(|share| share.to_string()), ["150", "75"]);
     let neighbour = || Connection::open_from([127, 0, 0, 2].into(), gateway.public);
     let mut early = neighbour();
     early.exchange(&Request::get("/healthz")).assert_status(200);
@@ -102,7 +103,9 @@ fn one_address_does_not_take_what_all_share() {
     for asks in [false, true] {
         let mut idle: Vec<Connection> = (0..250).map(|_| gateway.connect()).collect();
         if asks {
-            idle.iter_mut().for_each(|connection| drop(connection.try_exchange(&Request::get("/healthz"))));
+            for connection in &mut idle {
+                drop(connection.try_exchange(&Request::get("/healthz")));
+            }
         }
         await_that("it has its share", || (140.0..=152.5).contains(&open_connections(&gateway)));
         neighbour().exchange(&Request::get("/healthz")).assert_status(200);

@@ -331,6 +331,7 @@ fn a_token_is_as_long_as_the_limit_says() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of mistakes")]
 fn mistakes_of_an_entry_are_told_with_their_places() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, content: &str| fs::write(folder.path().join(name), content).unwrap();

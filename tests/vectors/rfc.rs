@@ -194,7 +194,7 @@ fn names(keys: &Result<Vec<VerifyingKey>, Refusal>) -> Result<Vec<(Option<String
     keys.as_ref().map(|keys| keys.iter().map(name).collect()).map_err(|refusal| match refusal {
         Refusal::KeySet(KeySetError::NoUsableKey(unusable)) => unusable[0].why.name(),
         Refusal::KeySet(KeySetError::Private(0)) => "private",
-        other => panic!("{other:?}"),
+        other @ (Refusal::KeySet(_) | Refusal::Secret(_) | Refusal::Token(_)) => panic!("{other:?}"),
     })
 }
 

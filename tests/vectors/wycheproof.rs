@@ -82,7 +82,7 @@ fn whoever_publishes_private_keys_is_not_believed() {
             let set = if private["keys"].is_array() { private.clone() } else { json!({ "keys": [private] }) };
             match published(&set) {
                 Err(refused) => {
-                    assert!(matches!(refused, Refusal::KeySet(_)), "{name} {}: {refused:?}", group["comment"])
+                    assert!(matches!(refused, Refusal::KeySet(_)), "{name} {}: {refused:?}", group["comment"]);
                 }
                 // Shared secrets beside public keys: those alone are used.
                 Ok(keys) => {

@@ -103,13 +103,11 @@ impl Table {
     }
 
     fn name(&self, index: usize) -> Result<Name, Broken> {
-        match index.checked_sub(STATIC_NAMES.len() + 1) {
-            Some(place) => self.entries.get(place).map(|entry| entry.name).ok_or(Broken),
-            None => {
-                let is = if matches!(index, 4 | 5) { Pseudo::Path } else { Pseudo::Other };
-                Ok(Name { length: usize::from(STATIC_NAMES[index - 1]), is })
-            }
+        if let Some(place) = index.checked_sub(STATIC_NAMES.len() + 1) {
+            return self.entries.get(place).map(|entry| entry.name).ok_or(Broken);
         }
+        let is = if matches!(index, 4 | 5) { Pseudo::Path } else { Pseudo::Other };
+        Ok(Name { length: usize::from(STATIC_NAMES[index - 1]), is })
     }
 
     fn keep(&mut self, entry: Entry) {
@@ -280,10 +278,12 @@ const CODE_LENGTHS: [u8; SYMBOL_COUNT] = [
 mod tests {
     use super::*;
 
+    type Blocks<'a> = [&'a [u8]];
+
     #[test]
     fn the_path_is_seen_however_it_is_written() {
         let huffman = [0x04, 0x87, 0x60, 0xd5, 0x48, 0x5f, 0x2b, 0xce, 0x9a]; // RFC 7541 C.6.1's way of coding: "/index.html"
-        let cases: [(&[&[u8]], Result<Path, Broken>); 12] = [
+        let cases: [(&Blocks<'_>, Result<Path, Broken>); 12] = [
             (&[b"\x82\x84"], Ok(Path::Whole)),
             (&[&huffman], Ok(Path::Whole)),
             (&[b"\x04\x03/a#"], Ok(Path::Cut)),

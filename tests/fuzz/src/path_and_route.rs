@@ -68,7 +68,7 @@ fn assert_best_route(patterns: &[&str], path: &str) {
     let turned = routes(&backwards).expect("a conflict does not depend on the order");
     let meant: Vec<&str> = patterns.iter().copied().filter(|pattern| means(pattern, path)).collect();
     for method in METHODS {
-        assert_no_likeness(patterns, path, &method, table.find(&method, path));
+        assert_no_likeness(patterns, path, &method, &table.find(&method, path));
         let found = name(table.find(&method, path));
         if found.starts_with("alike ") {
             continue;
@@ -132,7 +132,7 @@ const READERS: [fn(&str) -> String; 5] = [
 
 /// What only a pattern means is not, to any of the readers, a path of a route that comes before it; and what is refused
 /// for that reason could have been admitted otherwise.
-fn assert_no_likeness(patterns: &[&str], path: &str, method: &Method, found: Found<'_>) {
+fn assert_no_likeness(patterns: &[&str], path: &str, method: &Method, found: &Found<'_>) {
     let sound =
         patterns.iter().copied().filter(|pattern| takes(pattern, method) && PathPattern::parse(pattern).is_ok());
     let meant = sound.clone().filter(|pattern| means(pattern, path)).map(rank).max();

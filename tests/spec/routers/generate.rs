@@ -125,7 +125,7 @@ impl Generator {
         Self { seed, state: seed }
     }
 
-    /// A number below `end` (SplitMix64).
+    /// A number below `end` (`SplitMix64`).
     pub fn below(&mut self, end: usize) -> usize {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = self.state;
