@@ -46,6 +46,8 @@ pub struct Connections {
 #[derive(Default)]
 struct Table {
     number: u64,
+    /// Those that make room and are not closed yet: they have their descriptors still.
+    closing: usize,
     groups: HashMap<Source, Group>,
     /// Those that are to make room next.
     next: Vec<Arc<Place>>,
@@ -87,10 +89,10 @@ impl Connections {
         }
         if self.open.load(Ordering::Relaxed) >= self.limits.all {
             self.used_up(Limit::Connections);
-            if !table.close_one() {
+            if table.closing >= MOST_CLOSING || !table.close_one() {
                 return None;
             }
-            self.open.fetch_sub(1, Ordering::Relaxed);
+            self.makes_room(&mut table);
         }
         let place = table.add(source);
         self.open.fetch_add(1, Ordering::Relaxed);
@@ -111,11 +113,17 @@ impl Connections {
             return true;
         }
         self.used_up(Limit::ConnectionsPerAddress);
-        let closes = group.close_one();
+        let closes = table.closing < MOST_CLOSING && group.close_one();
         if closes {
-            self.open.fetch_sub(1, Ordering::Relaxed);
+            self.makes_room(table);
         }
         closes
+    }
+
+    /// Counts one that is about to close.
+    fn makes_room(&self, table: &mut Table) {
+        table.closing += 1;
+        self.open.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn used_up(&self, limit: Limit) {
@@ -137,7 +145,7 @@ impl Entry {
         let source = self.connections.source(peer);
         let mut table = self.connections.table();
         // Where it has to make room itself, that is settled.
-        if self.place.is_closing() || !self.connections.has_room_for(&mut table, source) {
+        if self.place.is_closing() || !self.connections.has_room_for(&mut table, source) || self.place.leave() {
             return false;
         }
         table.remove(&self.place);
@@ -167,7 +175,9 @@ impl Drop for Entry {
         let mut table = self.connections.table();
         table.remove(&self.place);
         // One that made room counts no more since it did.
-        if !self.place.is_closing() {
+        if self.place.leave() {
+            table.closing -= 1;
+        } else {
             self.connections.open.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -244,6 +254,9 @@ fn oldest<'p>(places: impl Iterator<Item = &'p Arc<Place>>) -> Vec<Arc<Place>> {
     idle.into_iter().map(|(_, place)| Arc::clone(place)).collect()
 }
 
+/// Connections that may be about to close at one moment. Beyond it newcomers are closed instead: a flood must not take the
+/// descriptors that are kept for everything else.
+const MOST_CLOSING: usize = 16;
 /// Connections of one address from which on it is looked at alone.
 const HEAVY: usize = 8;
 /// Most that one search finds.
@@ -308,6 +321,32 @@ mod tests {
         let open: Vec<Entry> = ["2001:db8::1", "2001:db8::2"].map(|peer| enter(&connections, peer).unwrap()).into();
         let closing = |entry: &Entry| entry.place().is_closing();
         assert!(enter(&connections, "2001:db8::3").is_some() && open.iter().any(closing), "one network of 64 bits");
+    }
+
+    #[test]
+    fn connections_that_are_gone_make_room_for_nobody() {
+        let connections = connections(16, 16);
+        let open =
+            |count: usize| -> Vec<Entry> { (0..count).filter_map(|_| enter(&connections, "192.0.2.1")).collect() };
+        let count = || (connections.open.load(Ordering::Relaxed), connections.table().closing);
+        for _ in 0..3 {
+            // The search for one finds more, which then leave by themselves.
+            let first = open(16);
+            let more = open(1);
+            assert_eq!((first.len(), more.len(), count()), (16, 1, (16, 1)));
+            drop(first);
+            assert_eq!(count(), (1, 0));
+            let second = open(15);
+            assert_eq!((second.len(), count()), (15, (16, 0)));
+            assert_eq!((open(1).len(), count()), (1, (16, 1)));
+            drop((second, more));
+            assert_eq!(count(), (0, 0));
+        }
+        // A flood closes some, then only itself.
+        let idle = open(16);
+        assert_eq!((open(100).len(), count().1), (MOST_CLOSING, MOST_CLOSING));
+        drop(idle);
+        assert_eq!(count(), (0, 0));
     }
 
     #[test]

@@ -94,6 +94,11 @@ impl Place {
         closes
     }
 
+    /// The connection is gone, or counted at another place: from here on nobody has this one closed. Whether somebody had.
+    pub(super) fn leave(&self) -> bool {
+        self.state.swap(CLOSING, Ordering::AcqRel) == CLOSING
+    }
+
     /// Waits until it has to close.
     pub(super) async fn closed(&self) {
         self.closed.notified().await;
@@ -158,5 +163,8 @@ mod tests {
         drop(second);
         assert!(place.idle().unwrap().carried && place.close());
         assert!(place.begin().is_none() && place.idle().is_none() && !place.close());
+        assert!(place.leave());
+        let gone = Place::new(2, Source::Many, Arc::default());
+        assert!(!gone.leave() && !gone.close());
     }
 }

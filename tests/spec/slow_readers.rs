@@ -50,10 +50,18 @@ fn gateway(size: usize) -> Gateway {
         config.plain("h2c: true");
     });
     gateway.upstream().always(Answer::with(200, "", &vec![b'x'; size]));
-    for number in 0..20 {
-        gateway.send(&Request::get("/healthz")).assert_status(200);
-        Frames::open(gateway.public).get(2 * number + 1, "/healthz").answer(2 * number + 1);
+    let mut clients: Vec<Frames> = (0..60).map(|_| Frames::open(gateway.public)).collect();
+    for client in &mut clients {
+        client.get(1, "/healthz");
     }
+    for client in &mut clients {
+        assert_eq!(client.answer(1), Answered::Status(200));
+    }
+    for _ in 0..20 {
+        gateway.send(&Request::get("/healthz")).assert_status(200);
+    }
+    drop(clients);
+    await_that("nobody waits", || figure(&gateway, "scopegate_open_connections") < 0.5);
     gateway
 }
 
