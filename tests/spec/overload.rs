@@ -197,7 +197,7 @@ fn a_process_short_of_descriptors_stays_calm_and_recovers_at_once() {
     await_that("the rest is turned away", || limited_total(&gateway) >= 900.0);
     let load = gateway.process().load_during(Duration::from_secs(2));
     assert!(load < 0.2, "{load} of a core");
-    assert!(gateway.process().descriptors() < 224, "{}", gateway.process().descriptors());
+    assert!(gateway.descriptors() < 224, "{}", gateway.descriptors());
     kept.exchange(&Request::get("/healthz")).assert_status(200);
     gateway.admin("/metrics").assert_status(200);
     // Before those who are turned away are closed there may be none left, but not again and again.

@@ -130,7 +130,7 @@ fn a_server_that_can_be_reached_again_takes_its_share() {
     let up = || gateway.metrics().value("scopegate_upstream_up", &[("server", &server)]) > 0.5;
     let get = || gateway.send(&Request::get("/healthz")).assert_status(200).status;
     await_that("it is left alone", || get() == 200 && !up());
-    let open = gateway.process().descriptors();
+    let open = gateway.descriptors();
     let again = hole.answer();
     await_that("it is asked again", || get() == 200 && !again.requests().is_empty());
     await_that("it is up", || up());
@@ -141,7 +141,7 @@ fn a_server_that_can_be_reached_again_takes_its_share() {
     }
     assert_eq!([&again, gateway.upstream()].map(|server| server.requests().len()), [10, 10]);
     // What was tried in vain is not kept: one connection to the server, and that of the scrape before.
-    await_that("few descriptors are open", || gateway.process().descriptors() <= open + 2);
+    await_that("few descriptors are open", || gateway.descriptors() <= open + 2);
 }
 
 /// How long a connection may take to be made.

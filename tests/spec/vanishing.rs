@@ -48,8 +48,7 @@ impl Held {
         gateway.upstream().drop_connections();
         await_that("none leads upstream", || gateway.upstream().open_connections() == 0);
         gateway.upstream().forget();
-        let process = gateway.process();
-        Self { descriptors: process.descriptors(), memory: process.memory() }
+        Self { descriptors: gateway.descriptors(), memory: gateway.process().memory() }
     }
 }
 
@@ -106,7 +105,7 @@ fn clients_that_vanish_while_their_server_thinks_leave_nothing_behind() {
     // N2
     let gateway = Gateway::start(|_| {});
     gateway.upstream().always(Answer::Hang);
-    let before = gateway.process().descriptors();
+    let before = gateway.descriptors();
     for number in 0..500 {
         let mut connection = gateway.connect();
         connection.send_head(&Request::get("/healthz"));
@@ -115,7 +114,7 @@ fn clients_that_vanish_while_their_server_thinks_leave_nothing_behind() {
     }
     await_that("nothing is in flight", || gateway.metrics().value("scopegate_in_flight_requests", &[]) < 0.5);
     await_that("none leads upstream", || gateway.upstream().open_connections() == 0);
-    await_that("descriptors are back", || gateway.process().descriptors() <= before + 1);
+    await_that("descriptors are back", || gateway.descriptors() <= before + 1);
 }
 
 #[test]

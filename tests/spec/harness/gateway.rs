@@ -282,6 +282,13 @@ impl Gateway {
         reply.assert_status(200);
         Metrics(reply.text())
     }
+
+    /// How many file descriptors it has open, that of this question among them. It counts them itself: nobody else but
+    /// root may look at a process that cannot be traced.
+    pub fn descriptors(&self) -> usize {
+        let open = self.metrics().value("process_open_fds", &[]);
+        open.to_string().parse().expect("a whole number")
+    }
 }
 
 impl Drop for Gateway {

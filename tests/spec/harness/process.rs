@@ -11,11 +11,6 @@ impl Process {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
-    /// How many file descriptors it has open.
-    pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.0)).unwrap().count()
-    }
-
     /// The share of one core that it uses for as long as `time`.
     pub fn load_during(&self, time: Duration) -> f64 {
         let before = self.ticks();
