@@ -68,15 +68,21 @@ fn assert_nothing_stays(gateway: &Gateway, count: usize, requests: usize, vanish
         thread::scope(|scope| (0..SIDE_BY_SIDE).for_each(|_| drop(scope.spawn(work))));
     };
     all(count / 10);
-    let before = Held::at_rest(gateway, SIDE_BY_SIDE * requests);
-    all(count);
-    // The connection of the last scrape may be open still.
-    await_that("descriptors are back", || {
-        Held::at_rest(gateway, SIDE_BY_SIDE * requests).descriptors <= before.descriptors + 1
-    });
-    let after = Held::at_rest(gateway, SIDE_BY_SIDE * requests);
-    eprintln!("{before:?} {after:?}");
-    assert!(after.memory < before.memory + MOST_GROWTH, "{before:?} {after:?}");
+    let first = Held::at_rest(gateway, SIDE_BY_SIDE * requests);
+    // What stays behind grows with each round; what the allocator keeps for as many as met on a busy machine does not.
+    let mut rounds = vec![first.memory];
+    while rounds.len() <= MOST_ROUNDS {
+        all(count);
+        // The connection of the last scrape may be open still.
+        await_that("descriptors are back", || {
+            Held::at_rest(gateway, SIDE_BY_SIDE * requests).descriptors <= first.descriptors + 1
+        });
+        rounds.push(Held::at_rest(gateway, SIDE_BY_SIDE * requests).memory);
+        if rounds[rounds.len() - 1] < rounds[rounds.len() - 2] + MOST_GROWTH {
+            break;
+        }
+    }
+    assert!(rounds[rounds.len() - 1] < rounds[rounds.len() - 2] + MOST_GROWTH, "it grows with each round: {rounds:?}");
     gateway.send(&Request::get("/healthz")).assert_status(200);
 }
 
@@ -121,7 +127,8 @@ fn clients_that_vanish_while_their_server_thinks_leave_nothing_behind() {
 fn http2_clients_that_vanish_with_open_streams_leave_nothing_behind() {
     // N2
     let gateway = Gateway::start(|config| {
-        config.plain("h2c: true").route("{match: POST /post, public: true}");
+        // So many begin at once that a busy machine takes a while to connect.
+        config.plain("h2c: true").route("{match: POST /post, public: true}").timeout("connect: 5s");
     });
     let post = block(&[(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/post")]);
     let get = block(&get("/healthz"));
@@ -144,6 +151,8 @@ fn http2_clients_that_vanish_with_open_streams_leave_nothing_behind() {
     });
 }
 
+/// How often as many more are let vanish before growth counts as a leak.
+const MOST_ROUNDS: usize = 3;
 /// How many vanish at the same moment.
 const SIDE_BY_SIDE: usize = 8;
 /// What the allocator may keep of ten thousand clients, in bytes: much less than 1 KiB of each.
