@@ -1,8 +1,8 @@
 use http::HeaderMap;
 
 use super::{
-    fields::{check_body_kind, check_charset, find_field},
-    json::find_string,
+    fields::{check_body_kind, check_charset, find_field, may_be_json},
+    json::{JsonPointer, find_string},
     name::Ambiguous,
     path::RequestTarget,
     query::find_parameter,
@@ -17,8 +17,8 @@ pub struct Parts<'a> {
     pub target: RequestTarget<'a>,
     /// The header fields.
     pub headers: &'a HeaderMap,
-    /// The whole body, if the route looks there, or if its place is the query and [`super::may_be_form`] says so of the body; else
-    /// empty.
+    /// The whole body, if the route looks there, or if its place is the query and [`super::may_be_form`] or [`may_be_json`] says
+    /// so of the body; else empty.
     pub body: &'a [u8],
 }
 
@@ -34,7 +34,11 @@ pub fn bind(application: &ApplicationId, places: &ApplicationPlaces, parts: &Par
         let query = parts.target.query().unwrap_or_default();
         agreement.add(find_parameter(query, name)?.as_deref().map(str::as_bytes))?;
         if places.body.is_none() {
-            agreement.check_form(parts.body, name)?;
+            if may_be_json(parts.headers) {
+                agreement.check_json(parts, name)?;
+            } else {
+                agreement.check_form(parts.body, name)?;
+            }
         }
     }
     if let Some(name) = &places.header {
@@ -79,6 +83,18 @@ impl Agreement<'_> {
     fn add_field(&mut self, named: Option<&[u8]>) -> Result<(), Reason> {
         let is_list = named.is_some_and(|value| value.contains(&b','));
         self.add(named).map_err(|reason| if is_list { Reason::ApplicationAmbiguous } else { reason })
+    }
+
+    /// Servers that lay the members of a JSON body over the query (Rails, Laravel) must not find another there either.
+    fn check_json(&self, parts: &Parts<'_>, name: &str) -> Result<(), Reason> {
+        if parts.body.is_empty() {
+            return Ok(());
+        }
+        check_body_kind(parts.headers)?;
+        match find_string(parts.body, &JsonPointer::member(name))? {
+            Some(named) if named.as_bytes() != self.application.as_bytes() => Err(Reason::ApplicationMismatch),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Servers that keep the parameters of query and form in one place (Rack, PHP, servlets) must not find another there.

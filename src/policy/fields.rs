@@ -57,6 +57,11 @@ pub fn may_be_form(method: &Method, headers: &HeaderMap) -> bool {
     untyped || types.any(|kind| kind.contains("x-www-form-urlencoded"))
 }
 
+/// Whether a server may read the body as JSON, whose members some (Rails, Laravel) lay over the parameters of the query.
+pub fn may_be_json(headers: &HeaderMap) -> bool {
+    content_types(headers).any(|kind| kind.contains("json"))
+}
+
 /// Some servers decode the query, too, by the charset of the content type. In one that is no superset of ASCII other bytes
 /// spell the parameter's name.
 pub(super) fn check_charset(headers: &HeaderMap) -> Result<(), Ambiguous> {

@@ -14,6 +14,11 @@ impl JsonPointer {
         usable.then_some(Self(tokens))
     }
 
+    /// The member `name` of the document itself.
+    pub(super) fn member(name: &str) -> Self {
+        Self(vec![name.into()])
+    }
+
     /// Whether `other` is this place, or one within it.
     pub fn holds(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)

@@ -30,7 +30,7 @@ pub use binding::{Parts, bind};
 pub use conflict::{Common, RouteConflict};
 pub use cors::{Cors, Credentials, OriginError, OriginPattern, Origins};
 pub use decide::{Grant, decide, grant};
-pub use fields::{may_be_form, names_json};
+pub use fields::{may_be_form, may_be_json, names_json};
 pub use head::{HeadLimits, MAX_TARGET, Violation, check_head, head_end, is_host};
 pub use json::{JsonPointer, find_string};
 pub use letters::LetterCase;

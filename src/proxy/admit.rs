@@ -19,6 +19,7 @@ use crate::{
     issuer::Endpoint,
     policy::{
         Access, Enforcement, Found, Grant, HandshakeError, Parts, RequestTarget, Route, decide, grant, may_be_form,
+        may_be_json,
     },
     telemetry::{Decision, Limit, Subject},
     token::{Credentials, bearer, names_token},
@@ -114,7 +115,7 @@ impl Gateway {
             BodyNeed::None => {
                 (BodyState::Unread, judge_body(session.req_header(), &candidate, &self.catalogue, need, b""))
             }
-            BodyNeed::Form | BodyNeed::Application => match body::preread(session).await? {
+            BodyNeed::Form | BodyNeed::Json | BodyNeed::Application => match body::preread(session).await? {
                 Preread::TooLarge => (BodyState::Judged, Err(Reason::BodyTooLarge)),
                 Preread::Whole(body) => {
                     (BodyState::Judged, judge_body(session.req_header(), &candidate, &self.catalogue, need, &body))
@@ -269,6 +270,8 @@ enum BodyNeed {
     /// A form beside a bearer token must not hold a second token (RFC 6750 section 2), nor one beside a query that names the
     /// application another of these.
     Form,
+    /// JSON beside a query that names the application must not name another one.
+    Json,
     /// The application's ID may stand in it.
     Application,
 }
@@ -277,6 +280,7 @@ impl BodyNeed {
     fn of(header: &RequestHeader, Candidate { route, identity }: &Candidate) -> Self {
         match identity {
             Identity::Bound(_) if route.application.body.is_some() => Self::Application,
+            Identity::Bound(_) if route.application.query.is_some() && may_be_json(&header.headers) => Self::Json,
             Identity::Bound(_) if route.application.query.is_some() && may_be_form(&header.method, &header.headers) => {
                 Self::Form
             }

@@ -204,6 +204,34 @@ fn a_form_beside_the_query_names_no_other_application() {
 }
 
 #[test]
+fn json_beside_the_query_names_no_other_application() {
+    // Rails and Laravel lay the members of a JSON body over the parameters of the query.
+    let gateway = Gateway::start(|config| {
+        config.route("{match: POST /v1/search, scope: application.session, application_id: {query: applicationId}}");
+    });
+    let session = gateway.session();
+    let post = || Request::post(&format!("/v1/search?applicationId={APP}")).bearer(&session);
+    for body in [format!(r#"{{"applicationId":"{APP}"}}"#), r#"{"text":"a&access_token=b"}"#.to_owned()] {
+        gateway.send(&post().json(&body)).assert_status(200);
+        assert_eq!(gateway.upstream().request().body, body.as_bytes());
+        gateway.upstream().forget();
+    }
+    let other = format!(r#"{{"applicationId":"{OTHER}"}}"#);
+    gateway.send(&post().json(&other)).assert_refused(403, "application_mismatch");
+    for (kind, body) in [
+        ("application/json", format!(r#"{{"ApplicationId":"{OTHER}"}}"#)),
+        ("application/json", format!(r#"{{"applicationId":["{OTHER}"]}}"#)),
+        ("application/json", format!(r#"{{"applicationId":"{APP}","applicationId":"{OTHER}"}}"#)),
+        ("text/x-json", other.clone()),
+        ("application/json; charset=utf-16", other.clone()),
+    ] {
+        let refused = gateway.send(&post().header("Content-Type", kind).body(&body));
+        refused.assert_problem(400, "application_ambiguous");
+    }
+    gateway.upstream().assert_untouched();
+}
+
+#[test]
 fn a_json_body_decides_for_a_session_token() {
     let gateway = Gateway::start(|_| {});
     let id = |text: &str| text.replace("APP", APP).replace("OTHER", OTHER);
